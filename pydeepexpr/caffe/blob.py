@@ -1,0 +1,151 @@
+"""Blob: an N-dimensional float32 array and its gradient, seen as NumPy by the user and as tensors by the layers."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from pydeepexpr.caffe import mode
+
+__all__ = ["Blob", "Memory"]
+
+
+class Memory:
+    """One array of a blob, kept where the layers compute and shown where the user looks (Caffe's SyncedMemory).
+
+    On the CPU both see the same memory from the moment the user has asked for it. On CUDA the array is copied when
+    the other side asks; as in Caffe, the user asks again (`blob.data`) to see or to change what the layers see.
+    """
+
+    def __init__(self, shape: Sequence[int]):
+        self.shape = tuple(shape)
+        self._device = mode.device()
+        self._tensor: torch.Tensor | None = None  # None: zeros, not yet allocated
+        self._host: np.ndarray | None = None  # what the user was shown
+        self._host_is_newer = False
+
+    def tensor(self) -> torch.Tensor:
+        """Return the array for a layer to read or to change in place."""
+        if self._tensor is None:
+            self._tensor = torch.zeros(self.shape, device=self._device)
+        if self._host_is_newer:
+            self._tensor = torch.from_numpy(self._host).to(self._device)
+            self._host_is_newer = False
+        return self._tensor
+
+    def numpy(self) -> np.ndarray:
+        """Return the array for the user to read or to write: float32, C order."""
+        tensor = self.tensor()
+        if self._device.type == "cpu":
+            if self._host is None:
+                self._tensor = tensor.detach().to(torch.float32).contiguous()
+                self._host = self._tensor.numpy()
+            return self._host
+        seen = tensor.detach().to(torch.float32).contiguous().cpu().numpy()
+        if self._host is None:
+            self._host = seen
+        else:
+            self._host[...] = seen
+        self._host_is_newer = True
+        return self._host
+
+    def put(self, tensor: torch.Tensor) -> None:
+        """Take what a layer computed. A CPU array that the user was shown changes in place."""
+        tensor = tensor.detach()
+        if tuple(tensor.shape) != self.shape:
+            self.reshape(tensor.shape)
+        if self._device.type == "cpu" and self._host is not None:
+            self._tensor.copy_(tensor)
+        else:
+            self._tensor = tensor
+        self._host_is_newer = False
+
+    def is_shown(self) -> bool:
+        """Whether the user holds a view of this very memory."""
+        return self._host is not None and self._device.type == "cpu"
+
+    def is_zero(self) -> bool:
+        """Whether nothing was ever put here, so that reading would give zeros."""
+        return self._tensor is None and not self._host_is_newer
+
+    def clear(self) -> None:
+        """Set all to zero."""
+        if self.is_shown():
+            self._tensor.zero_()
+        else:
+            self._tensor, self._host_is_newer = None, False
+
+    def reshape(self, shape: Sequence[int]) -> None:
+        """Change the shape; contents stay where the count of elements does, and become zeros where it changes."""
+        shape = tuple(shape)
+        if shape == self.shape:
+            return
+        if np.prod(shape) == np.prod(self.shape) and not self.is_zero():
+            self._tensor = self.tensor().reshape(shape)
+        else:
+            self._tensor = None
+        self.shape, self._host, self._host_is_newer = shape, None, False
+
+
+class Blob:
+    """An N-dimensional array `data` and its gradient `diff`, both float32 of one shape (pycaffe's `Blob`).
+
+    Attributes
+    ----------
+    data, diff : numpy.ndarray
+        Writable, float32, of the blob's shape.
+    """
+
+    def __init__(self, *shape: int):
+        self.data_memory = Memory(shape)
+        self.diff_memory = Memory(shape)
+
+    @property
+    def data(self) -> np.ndarray:
+        return self.data_memory.numpy()
+
+    @property
+    def diff(self) -> np.ndarray:
+        return self.diff_memory.numpy()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.data_memory.shape
+
+    @property
+    def count(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    def _legacy_dim(self, axis: int) -> int:
+        """Return the size along `axis` of the four-dimensional blobs of old Caffe, 1 where there are fewer axes."""
+        return self.shape[axis] if axis < len(self.shape) else 1
+
+    @property
+    def num(self) -> int:
+        return self._legacy_dim(0)
+
+    @property
+    def channels(self) -> int:
+        return self._legacy_dim(1)
+
+    @property
+    def height(self) -> int:
+        return self._legacy_dim(2)
+
+    @property
+    def width(self) -> int:
+        return self._legacy_dim(3)
+
+    def reshape(self, *shape: int) -> None:
+        """Give data and diff another shape."""
+        self.data_memory.reshape(shape)
+        self.diff_memory.reshape(shape)
+
+    def share_data(self, other: "Blob") -> None:
+        """Use the other blob's data as this one's; what is written to one is read from the other."""
+        self.data_memory = other.data_memory
+        if self.diff_memory.shape != other.shape:
+            self.diff_memory.reshape(other.shape)
+
+    def __repr__(self) -> str:
+        return f"Blob{self.shape}"

@@ -1,0 +1,89 @@
+"""Datum: one labelled image as LMDBs hold it, and BlobProto: an array as model files hold it."""
+
+import os
+
+import cv2
+import numpy as np
+
+from pydeepexpr.caffe.proto import caffe_pb2 as pb
+from pydeepexpr.caffe.readers import read_message
+from pydeepexpr.errors import UserError
+
+__all__ = ["array_to_blobproto", "blobproto_to_array", "datum_to_image", "read_mean"]
+
+
+def datum_to_image(datum: pb.Datum, flag: int = cv2.IMREAD_UNCHANGED) -> np.ndarray:
+    """Return a Datum's pixels as an H×W×C array: uint8 in BGR order, or float32 where it holds floats.
+
+    Parameters
+    ----------
+    datum : Datum
+        Raw (C×H×W bytes or floats) or encoded (PNG, JPEG …).
+    flag : int
+        How OpenCV decodes an encoded image: as stored, or forced to colour or to grey.
+
+    Raises
+    ------
+    UserError
+        If an encoded image does not decode, or raw bytes do not fill C×H×W.
+    """
+    if datum.encoded:
+        image = cv2.imdecode(np.frombuffer(datum.data, np.uint8), flag) if datum.data else None
+        if image is None:
+            raise UserError("an encoded Datum does not decode as an image; build the LMDB again")
+        return image if image.ndim == 3 else image[:, :, None]
+    values = np.frombuffer(datum.data, np.uint8) if datum.data else np.fromiter(datum.float_data, np.float32)
+    shape = (datum.channels, datum.height, datum.width)
+    if values.size != np.prod(shape):
+        raise UserError(f"a Datum holds {values.size} values but says {shape}; build the LMDB again")
+    return values.reshape(shape).transpose(1, 2, 0)
+
+
+def _shape_of(proto: pb.BlobProto) -> tuple[int, ...]:
+    if proto.HasField("shape"):
+        return tuple(proto.shape.dim)
+    return proto.num, proto.channels, proto.height, proto.width  # from before blobs had any number of axes
+
+
+def blobproto_to_array(proto: pb.BlobProto, diff: bool = False) -> np.ndarray:
+    """Return a BlobProto's data (or diff) as a float32 array of its shape, old four-dimensional ones included.
+
+    Raises
+    ------
+    UserError
+        If the values do not fill the shape.
+    """
+    values = (proto.diff or proto.double_diff) if diff else (proto.data or proto.double_data)
+    shape = _shape_of(proto)
+    if len(values) != np.prod(shape, dtype=np.int64):
+        raise UserError(f"a stored blob says {shape} but holds {len(values)} values; the file is damaged")
+    return np.fromiter(values, np.float32, len(values)).reshape(shape)
+
+
+def array_to_blobproto(array: np.ndarray, diff: np.ndarray | None = None) -> pb.BlobProto:
+    """Return a BlobProto of an array's shape and float32 values, and of its diff where given."""
+    proto = pb.BlobProto()
+    proto.shape.dim.extend(array.shape)
+    # Packed floats are their little-endian bytes behind a key and a length: merging them as one block is a hundred
+    # times as fast as appending them one by one.
+    for field, values in (("data", array), ("diff", diff)):
+        if values is not None and values.size:
+            content = np.ascontiguousarray(values, "<f4").tobytes()
+            key = pb.BlobProto.DESCRIPTOR.fields_by_name[field].number << 3 | 2
+            proto.MergeFromString(bytes([key]) + _varint(len(content)) + content)
+    return proto
+
+
+def _varint(value: int) -> bytes:
+    digits = bytearray()
+    while value > 0x7F:
+        digits.append(value & 0x7F | 0x80)
+        value >>= 7
+    digits.append(value)
+    return bytes(digits)
+
+
+def read_mean(path: str | os.PathLike) -> np.ndarray:
+    """Return the mean image of a `.binaryproto` file as a C×H×W float32 array."""
+    mean = blobproto_to_array(read_message(path, pb.BlobProto(), "mean file"))
+    return mean.reshape(mean.shape[-3:])

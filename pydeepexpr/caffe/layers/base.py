@@ -1,0 +1,144 @@
+"""What a layer is, and the table of layer types."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from pydeepexpr.caffe.blob import Blob
+from pydeepexpr.caffe.fillers import fill
+from pydeepexpr.caffe.mode import TRAIN
+from pydeepexpr.caffe.proto import caffe_pb2 as pb
+from pydeepexpr.errors import UserError
+
+__all__ = ["LAYERS", "Layer", "canonical_axis", "layer", "layer_function", "make_layer"]
+
+Shape = tuple[int, ...]
+
+
+class Layer:
+    """One layer of a net: a function from bottom tensors and parameters to top tensors.
+
+    A layer type is a subclass registered with `@layer("Type")`, or a plain function registered with
+    `@layer_function("Type")`. Its gradient is the one PyTorch derives from `forward`; a layer whose gradient Caffe
+    defines otherwise, or that has a faster one, says so with a `torch.autograd.Function` inside `forward`.
+
+    Attributes
+    ----------
+    param : LayerParameter
+        The layer's description.
+    blobs : list of Blob
+        The learned parameters.
+    bottoms, tops : (int, int or None)
+        The least and the largest number of blobs the type takes and makes; None is unlimited.
+    is_loss : bool
+        Whether the first top's `loss_weight` is 1 unless told, and a missing top is added.
+    no_gradient_to : tuple of int
+        Bottoms (labels, for instance) that never receive a gradient, not even with `force_backward`.
+    """
+
+    bottoms: tuple[int, int | None] = (1, 1)
+    tops: tuple[int, int | None] = (1, 1)
+    is_loss = False
+    no_gradient_to: tuple[int, ...] = ()
+
+    def __init__(self, param: pb.LayerParameter):
+        self.param = param
+        self.blobs: list[Blob] = []
+
+    @property
+    def type(self) -> str:
+        return self.param.type
+
+    @property
+    def name(self) -> str:
+        return self.param.name
+
+    @property
+    def is_training(self) -> bool:
+        return self.param.phase == TRAIN
+
+    def setup(self, *bottoms: Shape) -> None:
+        """Make the parameter blobs for bottoms of these shapes. Called once."""
+
+    def top_shapes(self, *bottoms: Shape) -> list[Shape]:
+        """Return the tops' shapes, found by running `forward` without data."""
+        with torch.no_grad():
+            empty = [torch.empty(shape, device="meta") for shape in (*bottoms, *(blob.shape for blob in self.blobs))]
+            tops = self.forward(*empty)
+        return [tuple(top.shape) for top in tops]
+
+    def forward(self, *inputs: Tensor) -> Sequence[Tensor] | None:
+        """Return the tops from the bottoms, followed by the parameters. None leaves the tops as they are."""
+        raise NotImplementedError
+
+    def add_blob(self, shape: Sequence[int], filler: pb.FillerParameter) -> None:
+        """Add a parameter blob, filled as told."""
+        blob = Blob(*shape)
+        blob.data_memory.tensor().copy_(fill(shape, filler))
+        self.blobs.append(blob)
+
+    def close(self) -> None:
+        """Let go of threads and files."""
+
+
+#: Layer classes by the name in `LayerParameter.type`.
+LAYERS: dict[str, type[Layer]] = {}
+
+
+def layer(name: str) -> Callable[[type[Layer]], type[Layer]]:
+    """Register a class as the layer type `name`."""
+
+    def register(cls: type[Layer]) -> type[Layer]:
+        LAYERS[name] = cls
+        return cls
+
+    return register
+
+
+def layer_function(name: str, **attributes: object) -> Callable:
+    """Register ``function(layer, *bottoms) → top or tops`` as the layer type `name`.
+
+    `attributes` set the class's own, `bottoms=(2, 3)` for instance.
+    """
+
+    def register(function: Callable) -> Callable:
+        def forward(self: Layer, *inputs: Tensor) -> Sequence[Tensor]:
+            tops = function(self, *inputs)
+            return (tops,) if isinstance(tops, Tensor) else tops
+
+        LAYERS[name] = type(name, (Layer,), {"forward": forward, "__doc__": function.__doc__, **attributes})
+        return function
+
+    return register
+
+
+def _check_count(param: pb.LayerParameter, kind: str, count: int, allowed: tuple[int, int | None]) -> None:
+    least, most = allowed
+    if count < least or (most is not None and count > most):
+        wanted = f"{least}" if least == most else f"at least {least}" if most is None else f"{least} to {most}"
+        raise UserError(f"layer {param.name!r} ({param.type}) has {count} {kind}(s); the type takes {wanted}")
+
+
+def make_layer(param: pb.LayerParameter) -> Layer:
+    """Return the layer that `param` describes, not yet set up.
+
+    Raises
+    ------
+    UserError
+        If the type is unknown or takes another number of bottoms or tops.
+    """
+    if param.type not in LAYERS:
+        known = ", ".join(sorted(LAYERS))
+        raise UserError(f"layer {param.name!r} has the unknown type {param.type!r}; known types: {known}")
+    cls = LAYERS[param.type]
+    _check_count(param, "bottom", len(param.bottom), cls.bottoms)
+    _check_count(param, "top", len(param.top), cls.tops)
+    return cls(param)
+
+
+def canonical_axis(axis: int, dims: int) -> int:
+    """Return a possibly negative axis as one from 0 to `dims` − 1."""
+    if not -dims <= axis < dims:
+        raise UserError(f"axis {axis} is out of range for a blob of {dims} axes")
+    return axis % dims

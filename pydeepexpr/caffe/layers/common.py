@@ -1,0 +1,44 @@
+"""Layers that any kind of network uses."""
+
+import torch
+import torch.nn.functional as F
+
+from pydeepexpr.caffe.layers.base import Layer, canonical_axis, layer, layer_function
+from pydeepexpr.errors import UserError
+
+
+@layer("InnerProduct")
+class InnerProduct(Layer):
+    """y = x · Wᵀ + b over all axes from `axis` on, flattened. W is (num_output, K), or (K, num_output) if transposed."""
+
+    def setup(self, bottom):
+        p = self.param.inner_product_param
+        if not p.num_output:
+            raise UserError(f"layer {self.name!r} (InnerProduct) needs num_output in inner_product_param")
+        inputs = int(torch.Size(bottom[canonical_axis(p.axis, len(bottom)) :]).numel())
+        self.add_blob((inputs, p.num_output) if p.transpose else (p.num_output, inputs), p.weight_filler)
+        if p.bias_term:
+            self.add_blob((p.num_output,), p.bias_filler)
+
+    def forward(self, x, weight, bias=None):
+        p = self.param.inner_product_param
+        x = x.flatten(canonical_axis(p.axis, x.dim()))
+        return (F.linear(x, weight.t() if p.transpose else weight, bias),)
+
+
+@layer_function("Softmax")
+def softmax(layer, x):
+    """y = exp(x) / Σ exp(x) along `axis`."""
+    return torch.softmax(x.float(), canonical_axis(layer.param.softmax_param.axis, x.dim()))
+
+
+@layer_function("Split", tops=(1, None))
+def split(layer, x):
+    """Give every top the bottom's values; the gradients of the tops add up."""
+    return tuple(x.view_as(x) for _ in layer.param.top)
+
+
+@layer_function("Silence", bottoms=(1, None), tops=(0, 0))
+def silence(layer, *bottoms):
+    """Use the bottoms, so that they are no outputs of the net."""
+    return ()

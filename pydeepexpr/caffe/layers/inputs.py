@@ -1,0 +1,43 @@
+"""Layers without bottoms: what the user sets, and what fillers make."""
+
+from pydeepexpr.caffe import mode
+from pydeepexpr.caffe.fillers import fill
+from pydeepexpr.caffe.layers.base import Layer, layer
+from pydeepexpr.errors import UserError
+
+
+@layer("Input")
+class Input(Layer):
+    """Tops that the user fills."""
+
+    bottoms, tops = (0, 0), (1, None)
+
+    def top_shapes(self):
+        shapes = [tuple(shape.dim) for shape in self.param.input_param.shape]
+        if len(shapes) not in (1, len(self.param.top)):
+            raise UserError(f"layer {self.name!r} (Input) has {len(shapes)} shapes for {len(self.param.top)} tops")
+        return shapes * (len(self.param.top) // len(shapes))
+
+    def forward(self):
+        return None
+
+
+@layer("DummyData")
+class DummyData(Layer):
+    """Tops made by fillers: constants once, random ones anew at every forward."""
+
+    bottoms, tops = (0, 0), (1, None)
+
+    def top_shapes(self):
+        p = self.param.dummy_data_param
+        shapes = [tuple(shape.dim) for shape in p.shape] or list(zip(p.num, p.channels, p.height, p.width, strict=True))
+        fillers = list(p.data_filler) or [p.data_filler.add()]
+        count = len(self.param.top)
+        if len(shapes) not in (1, count) or len(fillers) not in (1, count):
+            raise UserError(f"layer {self.name!r} (DummyData) needs one shape and one filler, or one of each per top")
+        self.shapes = shapes * (count // len(shapes))
+        self.fillers = fillers * (count // len(fillers))
+        return self.shapes
+
+    def forward(self):
+        return [fill(shape, filler).to(mode.device()) for shape, filler in zip(self.shapes, self.fillers, strict=True)]

@@ -1,0 +1,18 @@
+"""Element-wise layers."""
+
+import torch.nn.functional as F
+
+from pydeepexpr.caffe.layers.base import layer_function
+
+
+@layer_function("ReLU")
+def relu(layer, x):
+    """y = max(x, 0) + negative_slope · min(x, 0)."""
+    slope = layer.param.relu_param.negative_slope
+    return F.leaky_relu(x, slope) if slope else F.relu(x)
+
+
+@layer_function("Dropout")
+def dropout(layer, x):
+    """Zero each element with probability dropout_ratio when training and scale the others by 1 / (1 − ratio)."""
+    return F.dropout(x, layer.param.dropout_param.dropout_ratio, training=layer.is_training)

@@ -1,0 +1,30 @@
+"""The log, in the line format of Caffe's glog: `I0102 03:04:05.678901  2345 solver.py:67] message`."""
+
+import logging
+import os
+import sys
+import time
+
+__all__ = ["log", "log_to"]
+
+#: The engine's logger. Nothing is shown before a handler is added, by `log_to` or by the user.
+log = logging.getLogger("pydeepexpr.caffe")
+log.setLevel(logging.INFO)
+log.addHandler(logging.NullHandler())
+log.propagate = False
+
+
+class _GlogFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        stamp = time.strftime("%m%d %H:%M:%S", time.localtime(record.created))
+        microseconds = int(record.created % 1 * 1e6)
+        head = f"{record.levelname[0]}{stamp}.{microseconds:06d} {os.getpid():5d} {record.filename}:{record.lineno}]"
+        return f"{head} {record.getMessage()}"
+
+
+def log_to(stream=None) -> logging.Handler:
+    """Write the log to a stream (standard error unless told) from now on; return the handler."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(_GlogFormatter())
+    log.addHandler(handler)
+    return handler

@@ -1,0 +1,80 @@
+"""Where and how the engine computes: device, precision, random seed. Process-wide, as in pycaffe."""
+
+import numpy as np
+import torch
+
+from pydeepexpr.errors import UserError
+
+__all__ = [
+    "TEST",
+    "TRAIN",
+    "device",
+    "precision",
+    "random_seed",
+    "set_device",
+    "set_mode_cpu",
+    "set_mode_gpu",
+    "set_precision",
+    "set_random_seed",
+]
+
+#: The two phases, with the numbers of Caffe's `Phase` enum.
+TRAIN, TEST = 0, 1
+
+_PRECISIONS = ("fp32", "bf16")
+_state = {"gpu": False, "device_id": 0, "precision": "fp32", "seed": None}
+
+
+def set_mode_cpu() -> None:
+    """Compute on the CPU."""
+    _state["gpu"] = False
+
+
+def set_mode_gpu() -> None:
+    """Compute on the CUDA device chosen by `set_device` (0 unless told).
+
+    Raises
+    ------
+    UserError
+        If PyTorch sees no CUDA device.
+    """
+    if not torch.cuda.is_available():
+        raise UserError("no CUDA device is visible to PyTorch; use the CPU (set_mode_cpu, --device cpu)")
+    _state["gpu"] = True
+
+
+def set_device(device_id: int) -> None:
+    """Choose the CUDA device that `set_mode_gpu` computes on, counted from 0."""
+    _state["device_id"] = int(device_id)
+
+
+def set_precision(name: str) -> None:
+    """Choose the arithmetic of convolutions and inner products: ``fp32``, or ``bf16`` (autocast).
+
+    Parameters, gradients and the solver's history stay float32 in both. Caffe itself has float32 only.
+    """
+    if name not in _PRECISIONS:
+        raise UserError(f"precision {name!r} is unknown; use one of: {', '.join(_PRECISIONS)}")
+    _state["precision"] = name
+
+
+def set_random_seed(seed: int) -> None:
+    """Seed fillers, dropout and the data layers' random crops and mirrors of everything built from now on."""
+    _state["seed"] = int(seed)
+    torch.manual_seed(seed)
+
+
+def device() -> torch.device:
+    """Return the device of blobs made now."""
+    return torch.device("cuda", _state["device_id"]) if _state["gpu"] else torch.device("cpu")
+
+
+def precision() -> str:
+    """Return ``fp32`` or ``bf16``."""
+    return _state["precision"]
+
+
+def random_seed() -> int:
+    """Return the seed that was set, or a fresh one from the operating system."""
+    seed = _state["seed"]
+    return int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed

@@ -1,0 +1,41 @@
+"""Which bottoms and parameters need a gradient (Caffe's rules, from Net::Init)."""
+
+__all__ = ["gradient_needs"]
+
+
+def gradient_needs(net, force: bool) -> list[list[bool]]:
+    """Return for every layer a flag for each bottom, followed by one for each parameter.
+
+    A parameter needs a gradient unless its `lr_mult` is 0; a bottom needs one if something before it does, unless
+    `propagate_down` says otherwise. A layer that contributes to no loss needs none. With `force` (force_backward)
+    every bottom that can have a gradient gets one, loss or not.
+    """
+    needs: list[list[bool]] = []
+    blob_needs: dict[str, bool] = {}
+    bottoms_of, tops_of = list(net.bottom_names.values()), list(net.top_names.values())
+    for layer, bottoms, tops in zip(net.layers, bottoms_of, tops_of, strict=True):
+        specs = layer.param.param
+        of_bottoms = [blob_needs[name] for name in bottoms]
+        of_parameters = [i >= len(specs) or specs[i].lr_mult != 0 for i in range(len(layer.blobs))]
+        for name in tops:
+            blob_needs[name] = any(of_bottoms) or any(of_parameters)
+        for i, told in enumerate(layer.param.propagate_down):
+            of_bottoms[i] = told
+        needs.append(of_bottoms + of_parameters)
+
+    under_loss = {name for name, weight in net.blob_loss_weights.items() if weight}
+    for i in reversed(range(len(net.layers))):
+        contributes = any(name in under_loss for name in tops_of[i])
+        if contributes:
+            under_loss.update(bottoms_of[i])
+        else:
+            needs[i] = [False] * len(needs[i])
+
+    for i, layer in enumerate(net.layers):
+        count = len(bottoms_of[i])
+        if force:
+            needs[i] = [True] * len(needs[i])
+        for k in layer.no_gradient_to:
+            if k < count:
+                needs[i][k] = False
+    return needs

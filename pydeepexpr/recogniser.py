@@ -1,0 +1,189 @@
+"""A trained network as a function of registered faces: FC6 and class probabilities."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pydeepexpr.engine import use_device
+from pydeepexpr.errors import UserError
+from pydeepexpr.features import ModelIdentity
+from pydeepexpr.files import sha256_of
+
+__all__ = ["PixelTransform", "Recogniser"]
+
+_BATCH = 50
+
+
+class PixelTransform:
+    """(pixel − mean) · scale and a centre crop: what Caffe's `transform_param` does when testing.
+
+    Parameters
+    ----------
+    record : dict
+        As in a model card: `crop_size`, and optionally `scale`, `mean_value` (a number or one a channel, BGR) or
+        `mean_file` (a `.binaryproto`).
+    folder : Path
+        Where a relative `mean_file` starts from.
+    """
+
+    def __init__(self, record: dict[str, Any], folder: Path) -> None:
+        self.record = dict(record)
+        self.crop = int(self.record["crop_size"])
+        self.scale = np.float32(self.record.get("scale", 1.0))
+        self.mean = np.atleast_1d(np.asarray(self.record.get("mean_value", 0.0), dtype=np.float32))
+        if "mean_file" in self.record:
+            path = folder / self.record["mean_file"]
+            self.mean = _read_mean(path)
+            self.record["mean_sha256"] = sha256_of(path)
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """Return the network's input for one image.
+
+        Parameters
+        ----------
+        image : (H, W, 3) uint8 array
+            BGR, at least as large as the crop.
+
+        Returns
+        -------
+        (3, crop, crop) float32 array
+        """
+        height, width = image.shape[:2]
+        if image.ndim != 3 or image.shape[2] != 3 or min(height, width) < self.crop:
+            raise UserError(f"the network needs BGR images of at least {self.crop}×{self.crop}, not {image.shape}")
+        if self.mean.ndim == 3 and self.mean.shape != image.shape:
+            raise UserError(f"the mean image is of shape {self.mean.shape}, the face of shape {image.shape}")
+        top, left = (height - self.crop) // 2, (width - self.crop) // 2
+        window = np.s_[top : top + self.crop, left : left + self.crop]
+        mean = self.mean[window] if self.mean.ndim == 3 else self.mean
+        return ((image[window].astype(np.float32) - mean) * self.scale).transpose(2, 0, 1)
+
+
+class Recogniser:
+    """A deployed network with its card.
+
+    Parameters
+    ----------
+    weights : path
+        The `.caffemodel`; its card stands beside it as `.json`.
+    deploy : path, optional
+        The deploy prototxt. When not given, the file that the card names: beside the weights, else among the
+        package's own.
+    device : {'auto', 'cpu', 'cuda'}
+
+    Attributes
+    ----------
+    identity : ModelIdentity
+        What its features are compatible with.
+    transform : PixelTransform
+    fc7 : (C, D) float32 array
+        FC7 weights.
+
+    Raises
+    ------
+    UserError
+        If a file is missing, does not belong to the others, or the network's blobs are not FC6 and probabilities.
+    """
+
+    def __init__(
+        self, weights: str | os.PathLike, deploy: str | os.PathLike | None = None, *, device: str = "auto"
+    ) -> None:
+        from pydeepexpr.engine import caffe
+
+        weights = Path(weights)
+        card = _read_card(weights)
+        deploy = Path(deploy) if deploy else _find_deploy(card["deploy"], weights.parent)
+        if not deploy.is_file():
+            raise UserError(f"there is no deploy prototxt at {deploy}")
+        self.transform = PixelTransform(card["transform"], weights.parent)
+        ancestry = tuple(card.get("ancestry", ()))
+        self.identity = ModelIdentity(weights.name, card["sha256"], ancestry, self.transform.record)
+        use_device(device)
+        self._net = caffe.Net(str(deploy), str(weights), caffe.TEST)
+        self._check_net(deploy)
+        self.fc7 = np.array(self._net.params["fc7"][0].data, dtype=np.float32)
+
+    def features(self, faces: "list[np.ndarray] | np.ndarray") -> tuple[np.ndarray, np.ndarray]:
+        """Return FC6 (after its ReLU) and class probabilities of registered faces.
+
+        Parameters
+        ----------
+        faces : sequence of N (H, W, 3) uint8 arrays
+            BGR, 256×256 as registered.
+
+        Returns
+        -------
+        fc6 : (N, D) float32 array
+        prob : (N, C) float32 array
+        """
+        fc6, prob = [], []
+        for start in range(0, len(faces), _BATCH):
+            batch = np.stack([self.transform(face) for face in faces[start : start + _BATCH]])
+            data = self._net.blobs["data"]
+            if data.data.shape != batch.shape:
+                data.reshape(*batch.shape)
+                self._net.reshape()
+            data.data[...] = batch
+            self._net.forward()  # to the end: fc6's ReLU works in place, after the layer of that name
+            fc6.append(np.array(self._net.blobs["fc6"].data, dtype=np.float32))
+            prob.append(np.array(self._net.blobs["prob"].data, dtype=np.float32))
+        return np.concatenate(fc6), np.concatenate(prob)
+
+    def _check_net(self, deploy: Path) -> None:
+        blobs = self._net.blobs
+        if missing := {"data", "fc6", "prob"} - set(blobs) or {"fc7"} - set(self._net.params):
+            raise UserError(f"{deploy} has no {', '.join(sorted(missing))}; give a deploy prototxt of this project")
+        crop, side = self.transform.crop, tuple(blobs["data"].data.shape[1:])
+        if side != (3, crop, crop):
+            raise UserError(f"{deploy} takes images of shape {side}, but the model's card says a crop of {crop}")
+        fc7, dims = self._net.params["fc7"][0].data.shape, blobs["fc6"].data.shape[1:]
+        if fc7 != (blobs["prob"].data.shape[1], *dims):
+            raise UserError(f"{deploy}: FC7 of shape {fc7} does not stand between FC6 {dims} and the probabilities")
+
+
+def _read_card(weights: Path) -> dict[str, Any]:
+    path = weights.with_suffix(".json")
+    if not weights.is_file():
+        raise UserError(f"there is no model at {weights}")
+    if not path.is_file():
+        raise UserError(f"{weights} has no card {path.name} beside it; tools/train.py writes one with the model")
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+        int(card["transform"]["crop_size"]), str(card["deploy"]), list(card.get("ancestry", ()))
+        expected = card["sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UserError(f"the card {path} cannot be read or lacks sha256, deploy or transform with crop_size") from None
+    if sha256_of(weights) != expected:
+        raise UserError(f"{weights} is not the model that {path.name} describes (SHA-256 differs); get both again")
+    return card
+
+
+def _find_deploy(name: str, beside: Path) -> Path:
+    package = Path(__file__).resolve().parent
+    places = (beside, package / "prototxt", package.parent / "prototxt")
+    for place in places:
+        if (place / name).is_file():
+            return place / name
+    raise UserError(f"the model's deploy prototxt {name} is neither in {beside} nor in the package; give --deploy")
+
+
+def _read_mean(path: Path) -> np.ndarray:
+    """Read a mean image as (H, W, C) float32."""
+    from google.protobuf.message import DecodeError
+
+    from pydeepexpr.engine import caffe
+
+    try:
+        blob = caffe.proto.caffe_pb2.BlobProto.FromString(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"cannot read the mean image {path}: {error.strerror}") from None
+    except DecodeError:
+        raise UserError(f"the mean image {path} is no BlobProto; build the LMDB again") from None
+    shape = tuple(blob.shape.dim)[-3:] or (blob.channels, blob.height, blob.width)
+    values = np.array(blob.data, dtype=np.float32)
+    if len(shape) != 3 or values.size != np.prod(shape):
+        raise UserError(f"the mean image {path} holds {values.size} values where its shape says {shape}")
+    return values.reshape(shape).transpose(1, 2, 0)
