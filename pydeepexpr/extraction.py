@@ -13,6 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pydeepexpr.caffe.datum import datum_to_image
+from pydeepexpr.caffe.lmdb_source import LmdbSource
 from pydeepexpr.cli import progress
 from pydeepexpr.errors import UserError
 from pydeepexpr.expressions import EXPRESSIONS, UNLABELLED
@@ -59,8 +61,6 @@ def extract(
     UserError
         If the LMDB or its manifest cannot be used. Nothing is left at `store` then.
     """
-    from pydeepexpr.caffe.lmdb_source import LmdbSource  # imports PyTorch, which takes seconds
-
     if batch < 1:
         raise UserError(f"a batch must hold at least one image, not {batch}")
     lmdb, store = Path(lmdb), Path(store)
@@ -70,14 +70,14 @@ def extract(
     where = os.path.relpath(lmdb.resolve(), store.resolve())
     with write_store(store, recogniser.identity, recogniser.fc7, lmdb=where) as writer:
         rows = _manifest_rows(manifest, lmdb) if manifest.is_file() else None
-        for chunk in _ahead(_chunks(progress(_images(source), len(source), "features"), batch)):
+        for chunk in _ahead(
+            _chunks(progress(_images(source, recogniser.transform.crop), len(source), "features"), batch)
+        ):
             _append(writer, recogniser, chunk, _bare_rows(chunk) if rows is None else _join(rows, chunk, manifest))
     return FeatureStore.open(store)
 
 
-def _images(source) -> Iterator[_Image]:
-    from pydeepexpr.caffe.datum import datum_to_image
-
+def _images(source: LmdbSource, least: int) -> Iterator[_Image]:
     for key, datum in source.records():
         name = key.decode(errors="replace")
         try:
@@ -86,6 +86,9 @@ def _images(source) -> Iterator[_Image]:
             raise UserError(f"{source.path}: record {name}: {error}") from None
         if pixels.dtype != np.uint8 or pixels.shape[2] != 3:
             raise UserError(f"{source.path}: record {name} is no BGR image of 8 bits; build the LMDB again")
+        if min(pixels.shape[:2]) < least:
+            height, width = pixels.shape[:2]
+            raise UserError(f"{source.path}: record {name} is {width}×{height}, smaller than the crop of {least}")
         yield _Image(name, pixels, datum.label)
 
 

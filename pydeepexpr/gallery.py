@@ -6,6 +6,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from pydeepexpr.caffe.datum import datum_to_image
+from pydeepexpr.caffe.lmdb_source import LmdbSource
 from pydeepexpr.errors import UserError
 from pydeepexpr.features import FeatureStore
 from pydeepexpr.images import read_image
@@ -47,16 +49,12 @@ class Gallery:
         return _take(self._lmdb, row, record["key"]) if self._lmdb else None
 
 
-def _open(path: Path):
-    from pydeepexpr.caffe.lmdb_source import LmdbSource
-
+def _open(path: Path) -> LmdbSource | None:
     return LmdbSource(path) if (path / "data.mdb").is_file() else None
 
 
-def _take(lmdb, row: int, key: str) -> np.ndarray | None:
+def _take(lmdb: LmdbSource, row: int, key: str) -> np.ndarray | None:
     """Return the image of one record: rows of a store stand in the order of the LMDB's keys."""
-    from pydeepexpr.caffe.datum import datum_to_image
-
     found, datum = next(lmdb.records(skip=row), (b"", None))
     return datum_to_image(datum, cv2.IMREAD_COLOR) if found == key.encode() else None
 

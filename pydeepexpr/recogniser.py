@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from pydeepexpr import paths
+from pydeepexpr.caffe.datum import read_mean
 from pydeepexpr.engine import use_device
 from pydeepexpr.errors import UserError
 from pydeepexpr.features import ModelIdentity
@@ -15,6 +17,7 @@ from pydeepexpr.files import sha256_of
 __all__ = ["PixelTransform", "Recogniser"]
 
 _BATCH = 50
+_BAD_CARD = "cannot be read or lacks sha256, deploy, or a transform with crop_size, scale and mean; train again"
 
 
 class PixelTransform:
@@ -26,18 +29,32 @@ class PixelTransform:
         As in a model card: `crop_size`, and optionally `scale`, `mean_value` (a number or one a channel, BGR) or
         `mean_file` (a `.binaryproto`).
     folder : Path
-        Where a relative `mean_file` starts from.
+        Where the model and its card lie; a `mean_file` is looked for there first.
+
+    Attributes
+    ----------
+    record : dict
+        The same in full, so that transforms that do the same are equal; a mean file is known by its SHA-256.
+
+    Raises
+    ------
+    ValueError, TypeError, KeyError
+        If the record makes no sense.
     """
 
     def __init__(self, record: dict[str, Any], folder: Path) -> None:
-        self.record = dict(record)
-        self.crop = int(self.record["crop_size"])
-        self.scale = np.float32(self.record.get("scale", 1.0))
-        self.mean = np.atleast_1d(np.asarray(self.record.get("mean_value", 0.0), dtype=np.float32))
-        if "mean_file" in self.record:
-            path = folder / self.record["mean_file"]
-            self.mean = _read_mean(path)
-            self.record["mean_sha256"] = sha256_of(path)
+        self.crop, scale = int(record["crop_size"]), float(record.get("scale", 1.0))
+        if self.crop < 1:
+            raise ValueError(f"crop_size {self.crop}")
+        self.scale = np.float32(scale)
+        self.record: dict[str, Any] = {"scale": scale, "crop_size": self.crop}
+        if "mean_file" in record:
+            path = _find_mean(record["mean_file"], folder)
+            self.mean = read_mean(path).transpose(1, 2, 0)
+            self.record |= {"mean_file": record["mean_file"], "mean_sha256": sha256_of(path)}
+        else:
+            self.mean = np.broadcast_to(np.asarray(record.get("mean_value", 0.0), dtype=np.float32), 3)
+            self.record["mean_value"] = self.mean.tolist()
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Return the network's input for one image.
@@ -93,12 +110,12 @@ class Recogniser:
     ) -> None:
         from pydeepexpr.engine import caffe
 
-        weights = Path(weights)
+        weights = paths.find(weights)
         card = _read_card(weights)
         deploy = Path(deploy) if deploy else _find_deploy(card["deploy"], weights.parent)
         if not deploy.is_file():
             raise UserError(f"there is no deploy prototxt at {deploy}")
-        self.transform = PixelTransform(card["transform"], weights.parent)
+        self.transform = _transform_of(card, weights)
         ancestry = tuple(card.get("ancestry", ()))
         self.identity = ModelIdentity(weights.name, card["sha256"], ancestry, self.transform.record)
         use_device(device)
@@ -146,44 +163,30 @@ class Recogniser:
 
 def _read_card(weights: Path) -> dict[str, Any]:
     path = weights.with_suffix(".json")
-    if not weights.is_file():
-        raise UserError(f"there is no model at {weights}")
     if not path.is_file():
         raise UserError(f"{weights} has no card {path.name} beside it; tools/train.py writes one with the model")
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
-        int(card["transform"]["crop_size"]), str(card["deploy"]), list(card.get("ancestry", ()))
-        expected = card["sha256"]
+        expected, _, _ = card["sha256"], card["transform"]["crop_size"], Path(card["deploy"])
     except (OSError, ValueError, KeyError, TypeError):
-        raise UserError(f"the card {path} cannot be read or lacks sha256, deploy or transform with crop_size") from None
+        raise UserError(f"the card {path} {_BAD_CARD}") from None
     if sha256_of(weights) != expected:
         raise UserError(f"{weights} is not the model that {path.name} describes (SHA-256 differs); get both again")
     return card
 
 
-def _find_deploy(name: str, beside: Path) -> Path:
-    package = Path(__file__).resolve().parent
-    places = (beside, package / "prototxt", package.parent / "prototxt")
-    for place in places:
-        if (place / name).is_file():
-            return place / name
-    raise UserError(f"the model's deploy prototxt {name} is neither in {beside} nor in the package; give --deploy")
-
-
-def _read_mean(path: Path) -> np.ndarray:
-    """Read a mean image as (H, W, C) float32."""
-    from google.protobuf.message import DecodeError
-
-    from pydeepexpr.engine import caffe
-
+def _transform_of(card: dict[str, Any], weights: Path) -> PixelTransform:
     try:
-        blob = caffe.proto.caffe_pb2.BlobProto.FromString(path.read_bytes())
-    except OSError as error:
-        raise UserError(f"cannot read the mean image {path}: {error.strerror}") from None
-    except DecodeError:
-        raise UserError(f"the mean image {path} is no BlobProto; build the LMDB again") from None
-    shape = tuple(blob.shape.dim)[-3:] or (blob.channels, blob.height, blob.width)
-    values = np.array(blob.data, dtype=np.float32)
-    if len(shape) != 3 or values.size != np.prod(shape):
-        raise UserError(f"the mean image {path} holds {values.size} values where its shape says {shape}")
-    return values.reshape(shape).transpose(1, 2, 0)
+        return PixelTransform(card["transform"], weights.parent)
+    except (ValueError, TypeError):
+        raise UserError(f"the card {weights.with_suffix('.json')} {_BAD_CARD}") from None
+
+
+def _find_deploy(name: str, beside: Path) -> Path:
+    return beside / name if (beside / name).is_file() else paths.find(Path("prototxt") / name)
+
+
+def _find_mean(name: str, beside: Path) -> Path:
+    """Return the mean file: with the model, else where its training found it."""
+    places = (beside / name, beside / Path(name).name, Path(name))
+    return next((place for place in places if place.is_file()), places[0])

@@ -37,8 +37,8 @@ class Memory:
         """Return the array for the user to read or to write: float32, C order."""
         tensor = self.tensor()
         if self._device.type == "cpu":
-            if self._host is None:
-                self._tensor = tensor.detach().to(torch.float32).contiguous()
+            if self._host is None:  # a copy: a layer may have put what belongs to another blob as well
+                self._tensor = torch.empty(self.shape).copy_(tensor)
                 self._host = self._tensor.numpy()
             return self._host
         seen = tensor.detach().to(torch.float32).contiguous().cpu().numpy()

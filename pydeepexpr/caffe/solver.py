@@ -1,15 +1,19 @@
 """Solvers: the training loop, tests, snapshots (pycaffe's `SGDSolver`, `get_solver`)."""
 
 import os
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
 
 import numpy as np
 import torch
+from torch.optim.sgd import sgd as sgd_step
 
 from pydeepexpr.caffe import mode
+from pydeepexpr.caffe.allocator import keep_freed_memory
 from pydeepexpr.caffe.datum import array_to_blobproto, blobproto_to_array
+from pydeepexpr.caffe.interrupt import stop_on_interrupt
 from pydeepexpr.caffe.log import log
 from pydeepexpr.caffe.lr_policy import learning_rate
 from pydeepexpr.caffe.net import Net
@@ -41,8 +45,6 @@ class Solver:
     param : SolverParameter
     history : list of torch.Tensor
         The method's memory (momentum), as a `.solverstate` keeps it.
-    should_stop : callable
-        Asked before each iteration; a true answer ends `solve` after a snapshot, as Ctrl-C does in Caffe.
     """
 
     def __init__(self, param):
@@ -52,6 +54,7 @@ class Solver:
             raise UserError(f"regularization_type {self.param.regularization_type!r} is unknown; use L1 or L2")
         if self.param.random_seed >= 0:
             mode.set_random_seed(self.param.random_seed)
+        keep_freed_memory()
         self.iter = 0
         self.net = Net(*_train_net(self.param))
         self.test_nets = [Net(net, mode.TEST, level, stages) for net, level, stages in _test_nets(self.param)]
@@ -63,7 +66,6 @@ class Solver:
         if self.test_nets and self.param.test_interval <= 0 and self.param.HasField("test_interval"):
             raise UserError("test_interval must be above 0; leave it out to never test")
         self.history = self._empty_history()
-        self.should_stop: Callable[[], bool] = lambda: False
         self._callbacks: list[tuple[Callable, Callable]] = []
         self._losses: deque[float] = deque(maxlen=max(self.param.average_loss, 1))
         self._displayed = (0, time.monotonic())
@@ -71,8 +73,8 @@ class Solver:
     def _empty_history(self) -> list[torch.Tensor]:
         return [torch.zeros_like(blob.data_memory.tensor()) for blob, _ in self.net.learnable]
 
-    def update(self, blob: torch.Tensor, diff: torch.Tensor, history: torch.Tensor, rate: float) -> None:
-        """Turn a parameter's gradient `diff` into the update value, in place, and keep `history`."""
+    def update(self, data: torch.Tensor, diff: torch.Tensor, history: torch.Tensor, rate: float) -> torch.Tensor:
+        """Change a parameter and its history in place, by its regularised gradient; return what was taken off."""
         raise NotImplementedError
 
     def add_callback(self, on_start: Callable[[], None], on_gradients_ready: Callable[[], None]) -> None:
@@ -82,13 +84,19 @@ class Solver:
     # Training
 
     def solve(self, resume_file: str | os.PathLike | None = None) -> None:
-        """Train to `max_iter`, from a `.solverstate` where given, with tests and snapshots as the solver says."""
+        """Train to `max_iter`, from a `.solverstate` where given, with tests and snapshots as the solver says.
+
+        Ctrl-C ends the training after the iteration under way, with a snapshot to resume from; a second Ctrl-C ends
+        it at once.
+        """
         p = self.param
         log.info("Solving %s", self.net.name)
         log.info("Learning Rate Policy: %s", p.lr_policy)
         if resume_file is not None:
             self.restore(resume_file)
-        if self._step_until(p.max_iter):
+        with stop_on_interrupt() as stop:
+            self._step_until(p.max_iter, stop)
+        if stop.is_set():
             self.snapshot()
             log.info("Optimization stopped early.")
             return
@@ -106,13 +114,13 @@ class Solver:
         """Train so many iterations more."""
         self._step_until(self.iter + iterations)
 
-    def _step_until(self, last: int) -> bool:
-        """Train until iteration `last`; return whether `should_stop` ended it before."""
+    def _step_until(self, last: int, stop: threading.Event | None = None) -> None:
+        """Train until iteration `last`, or until `stop` is set."""
         p = self.param
         self._displayed = (self.iter, time.monotonic())
         while self.iter < last:
-            if self.should_stop():
-                return True
+            if stop is not None and stop.is_set():
+                return
             if self._tests_now() and (self.iter or p.test_initialization):
                 self.test_all()
             self._seed_iteration()
@@ -128,7 +136,6 @@ class Solver:
             self.iter += 1
             if p.snapshot and self.iter % p.snapshot == 0:
                 self.snapshot()
-        return False
 
     def _tests_now(self) -> bool:
         return bool(self.test_nets) and self.param.test_interval > 0 and self.iter % self.param.test_interval == 0
@@ -162,8 +169,7 @@ class Solver:
                 diff.mul_(1 / p.iter_size)
             if decay := p.weight_decay * spec.decay_mult:
                 diff.add_(data if p.regularization_type == "L2" else data.sign(), alpha=decay)
-            self.update(data, diff, history, rate * spec.lr_mult)
-            data.sub_(diff)
+            blob.diff_memory.put(self.update(data, diff, history, rate * spec.lr_mult))
 
     def _clip_gradients(self) -> None:
         """Scale all gradients together so that their L2 norm is at most `clip_gradients`."""
@@ -314,19 +320,28 @@ def _test_nets(param: pb.SolverParameter) -> list[tuple]:
 class SGDSolver(Solver):
     """Stochastic gradient descent with momentum: v ← μ·v + η·g, w ← w − v."""
 
-    def update(self, blob, diff, history, rate):
-        diff.mul_(rate).add_(history, alpha=self.param.momentum)
-        history.copy_(diff)
+    def update(self, data, diff, history, rate):
+        momentum = self.param.momentum
+        if momentum:  # one pass over memory: PyTorch's v ← μ·v + (1 − dampening)·g, w ← w − lr·v
+            sgd_step(
+                [data], [diff], [history], fused=True, lr=1.0, momentum=momentum, dampening=1 - rate,
+                weight_decay=0.0, nesterov=False, maximize=False,
+            )  # fmt: skip
+        else:
+            data.sub_(torch.mul(diff, rate, out=history))
+        return history
 
 
 class NesterovSolver(Solver):
     """Nesterov's accelerated gradient: v ← μ·v + η·g, w ← w − (1 + μ)·v + μ·v of the step before."""
 
-    def update(self, blob, diff, history, rate):
+    def update(self, data, diff, history, rate):
         momentum = self.param.momentum
-        before = history.clone()
+        taken = history * -momentum
         history.mul_(momentum).add_(diff, alpha=rate)
-        torch.add(history * (1 + momentum), before, alpha=-momentum, out=diff)
+        taken.add_(history, alpha=1 + momentum)
+        data.sub_(taken)
+        return taken
 
 
 #: Solver classes by the name in `SolverParameter.type`.

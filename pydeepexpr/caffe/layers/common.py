@@ -9,7 +9,7 @@ from pydeepexpr.errors import UserError
 
 @layer("InnerProduct")
 class InnerProduct(Layer):
-    """y = x · Wᵀ + b over all axes from `axis` on, flattened. W is (num_output, K), or (K, num_output) if transposed."""
+    """y = x · Wᵀ + b over the axes from `axis` on. W is (num_output, K), or (K, num_output) if transposed."""
 
     def setup(self, bottom):
         p = self.param.inner_product_param

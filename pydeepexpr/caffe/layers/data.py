@@ -21,7 +21,7 @@ _DECODERS = min(8, os.cpu_count() or 1)
 
 
 class Prefetcher:
-    """Draws items from an iterator in a thread, so many ahead. An error of the thread is raised where items are read."""
+    """Draws items from an iterator in a thread, some ahead. The thread's error is raised where items are read."""
 
     def __init__(self, items: Iterator, ahead: int):
         self._queue: queue.Queue = queue.Queue(maxsize=max(ahead, 1))

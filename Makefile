@@ -1,0 +1,84 @@
+# `make help` lists the targets. Each does its own set-up: a Python (3.10 to 3.13, with venv) and make are enough.
+
+PYTHON ?= python3
+VENV ?= .venv
+RUN := $(VENV)/bin/python
+READY := $(VENV)/.ready
+
+# The databases at hand: FER2013 (folders or fer2013.csv), as its licence allows you to hold it.
+FER2013 ?= data/fer2013
+REGISTERED := data/registered/fer2013
+LMDB := data/lmdb/fer2013
+NAME ?= human
+RUN_DIR := runs/$(NAME)
+MODEL ?= $(RUN_DIR)/$(NAME).caffemodel
+STORE ?= stores/$(NAME)-val
+EPOCHS ?= 50
+DROP_EVERY ?= 10
+DEVICE ?= auto
+PRECISION ?= fp32
+TOP ?= 10
+SHEET ?= sheet.png
+
+.DEFAULT_GOAL := help
+.PHONY: help setup test check format lint data train-human features retrieve bench clean
+
+help:  ## list the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY)  ## make .venv and install everything in it
+
+# A virtual environment sees the system's packages only where a torch of the accepted range is among them: its wheel on
+# the registry is a CUDA build of several gigabytes, so an installed one is kept.
+$(READY): requirements.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV) $$($(PYTHON) tools/has_torch.py && echo --system-site-packages)
+	@if $(RUN) tools/has_torch.py; then echo "keeping the installed torch"; \
+	else $(RUN) -m pip install --quiet $$(grep '^torch==' requirements.txt); fi
+	grep -v '^torch==' requirements.txt > $(VENV)/requirements.txt
+	$(RUN) -m pip install --quiet -r $(VENV)/requirements.txt
+	$(RUN) -m pip install --quiet --no-deps --editable .
+	@touch $@
+
+test: $(READY)  ## run all tests
+	$(RUN) -m pytest
+
+check: lint test  ## ruff and all tests
+
+lint: $(READY)  ## ruff: lint and format, without changing anything
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+
+format: $(READY)  ## let ruff format the code
+	$(RUN) -m ruff format .
+	$(RUN) -m ruff check --fix .
+
+data: $(LMDB)/build.json  ## register FER2013=… and build its LMDBs
+
+$(REGISTERED)/manifest.parquet: | $(READY)
+	$(RUN) tools/register.py --database fer2013 $(FER2013) $(REGISTERED)
+
+$(LMDB)/build.json: $(REGISTERED)/manifest.parquet | $(READY)
+	$(RUN) tools/build_lmdb.py $(REGISTERED) $(LMDB)
+
+train-human: $(LMDB)/build.json  ## train the human network on FER2013=… (EPOCHS, DROP_EVERY, DEVICE, PRECISION); resumes
+	$(RUN) tools/train.py --solver solvers/human.prototxt --data $(LMDB) --out $(RUN_DIR) --resume \
+		--epochs $(EPOCHS) --drop-every $(DROP_EVERY) --device $(DEVICE) --precision $(PRECISION)
+
+features: $(STORE)/meta.json  ## FC6 of the validation images, into STORE
+
+$(STORE)/meta.json: $(MODEL) $(LMDB)/build.json | $(READY)
+	$(RUN) tools/extract_features.py $(MODEL) $(LMDB)/val_lmdb $(STORE) --device $(DEVICE)
+
+$(MODEL):
+	$(MAKE) train-human
+
+retrieve: $(STORE)/meta.json  ## rank STORE for the photograph QUERY=… and draw SHEET
+	@test -n "$(QUERY)" || { echo "error: name a photograph: make retrieve QUERY=photo.jpg"; exit 2; }
+	$(RUN) tools/retrieve.py "$(QUERY)" --model $(MODEL) --store $(STORE) --top $(TOP) --sheet $(SHEET)
+
+bench: $(READY)  ## measure training throughput against plain PyTorch
+	$(RUN) benchmarks/training.py --device $(DEVICE)
+
+clean:  ## remove caches (never data, runs or stores)
+	rm -rf .pytest_cache .ruff_cache .hypothesis build dist
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -1,0 +1,220 @@
+"""A database of photographs to a folder of registered faces and their manifest, in parallel."""
+
+import csv
+import itertools
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import cv2
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lmdb_builders import READERS
+from lmdb_builders.journal import Journal
+from lmdb_builders.records import Record, Reject
+from lmdb_builders.workers import available_cores, run_all
+from pydeepexpr import faces
+from pydeepexpr.cli import progress
+from pydeepexpr.errors import UserError
+from pydeepexpr.expressions import EXPRESSIONS
+from pydeepexpr.files import provenance, sha256_of, write_json
+
+__all__ = ["MANIFEST", "register"]
+
+#: The columns of the manifest (docs/formats.md).
+MANIFEST = pa.schema(
+    [
+        ("path", pa.string()),
+        ("source", pa.string()),
+        ("database", pa.string()),
+        ("expression", pa.int8()),
+        ("subject", pa.string()),
+        ("sequence", pa.string()),
+        ("frame", pa.int32()),
+        ("split", pa.string()),
+        ("face", pa.string()),
+        ("score", pa.float32()),
+        ("box", pa.list_(pa.float32(), 4)),
+        ("landmarks", pa.list_(pa.float32(), 98)),
+        ("geometry", pa.list_(pa.float32(), 9)),
+    ]
+)
+
+
+def register(
+    database: str,
+    root: str | os.PathLike,
+    out: str | os.PathLike,
+    *,
+    cropped: bool | None = None,
+    workers: int | None = None,
+    limit: int | None = None,
+) -> dict[str, Any]:
+    """Register every face of a database; write `out` as docs/formats.md describes.
+
+    The work grows in ``.OUT.partial`` beside `out` and takes the place of `out` when it is complete. If it was
+    interrupted, the same call goes on where it stopped.
+
+    Parameters
+    ----------
+    database : str
+        A name in `lmdb_builders.READERS`.
+    root : path
+        Where the database lies.
+    out : path
+        The folder to make. An earlier result there is replaced; a folder that holds something else is refused.
+    cropped : bool, optional
+        Every image shows one face that fills it, so the whole image stands in for a face not found. By default what
+        the reader says.
+    workers : int, optional
+        Processes; by default as many as this process may use cores.
+    limit : int, optional
+        Only the first so many images.
+
+    Returns
+    -------
+    dict
+        What ``register.json`` holds.
+
+    Raises
+    ------
+    UserError
+        If the database is not known or not at `root`, `out` cannot be used, or no image shows a face.
+    """
+    root, out = Path(root), Path(out)
+    if database not in READERS:
+        raise UserError(f"there is no reader {database!r}; known are {', '.join(READERS)}")
+    for what, number in (("limit", limit), ("number of workers", workers)):
+        if number is not None and number < 1:
+            raise UserError(f"the {what} must be at least 1, got {number}")
+    _check_out(root, out)
+    reader = READERS[database]
+    run = {
+        "database": database,
+        "root": str(root.resolve()),
+        "cropped": reader.cropped if cropped is None else cropped,
+        "limit": limit,
+        "images": sum(1 for _ in itertools.islice(reader.read(root), limit)),
+        "mean_face_sha256": sha256_of(faces.MEAN_FACE_FILE),
+        "landmark_model_sha256": sha256_of(faces.landmark_model_path()),
+    }
+    partial = out.parent / f".{out.name}.partial"
+    order: list[str] = []
+    with Journal(partial, run) as journal:
+
+        def tasks() -> Iterator[_Task]:
+            for item, output in _with_outputs(itertools.islice(reader.read(root), limit)):
+                order.append(item.name)
+                if item.name not in journal.results:
+                    yield _Task(item, output, partial, run["cropped"])
+
+        left = run["images"] - len(journal.results)
+        for result in progress(run_all(tasks(), workers or available_cores()), left, f"register {database}"):
+            journal.add(result)
+    summary = _finish(partial, [journal.results[name] for name in order], run)
+    journal.path.unlink()
+    _replace(partial, out)
+    return summary
+
+
+def _check_out(root: Path, out: Path) -> None:
+    if out.resolve() == root.resolve():
+        raise UserError(f"the faces would be written into the database itself: {out}")
+    if out.exists() and not (out / "register.json").is_file() and not (out.is_dir() and not any(out.iterdir())):
+        raise UserError(f"{out} exists and holds no registered faces; remove it or name another folder")
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One image to register, as a worker gets it."""
+
+    item: Record | Reject
+    output: str
+    folder: Path
+    cropped: bool
+
+    def __call__(self) -> dict[str, Any]:
+        """Return the image's row of the manifest, or its name and the reason why it has none."""
+        record = self.item
+        if isinstance(record, Reject):
+            return {"source": record.name, "reason": record.reason}
+        try:
+            found = faces.analyse(record.read(), cropped=self.cropped)
+        except (RuntimeError, MemoryError, cv2.error) as error:  # whatever one image does, the others go on
+            return {"source": record.name, "reason": " ".join(str(error).split()) or "too large for the memory"}
+        if not found:
+            return {"source": record.name, "reason": "no face was found"}
+        face = found[0]
+        target = self.folder / self.output
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(cv2.imencode(".png", face.registered)[1].tobytes())
+        return {
+            "path": self.output,
+            "source": record.name,
+            "database": record.database,
+            "expression": record.expression,
+            "subject": record.subject,
+            "sequence": record.sequence,
+            "frame": record.frame,
+            "split": record.split,
+            "face": "whole-image" if face.stand_in else "detected",
+            "score": face.score,
+            "box": face.box.tolist(),
+            "landmarks": face.landmarks.ravel().tolist(),
+            "geometry": face.geometry.tolist(),
+        }
+
+
+def _with_outputs(items: Iterable[Record | Reject]) -> Iterator[tuple[Record | Reject, str]]:
+    """Yield each item with the path of its registered image; ``a.jpg`` and ``a.bmp`` become a.png and a.bmp.png."""
+    taken = set()
+    for item in items:
+        name = PurePosixPath("faces", item.name)
+        output = str(name.with_suffix(".png"))
+        while output.lower() in taken:  # lower: some file systems do not tell A.png from a.png
+            name = PurePosixPath(f"{name}.png")
+            output = str(name)
+        taken.add(output.lower())
+        yield item, output
+
+
+def _finish(folder: Path, results: list[dict[str, Any]], run: dict[str, Any]) -> dict[str, Any]:
+    """Write the manifest, the rejects and the summary; return the summary."""
+    rows = [r for r in results if "reason" not in r]
+    rejects = [(r["source"], r["reason"]) for r in results if "reason" in r]
+    reasons = Counter(reason for _, reason in rejects).most_common()
+    if not rows:
+        reason, count = reasons[0]
+        raise UserError(f"none of the {len(rejects)} images in {run['root']} could be registered; {count}: {reason}")
+    with open(folder / "rejects.csv", "w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows([("path", "reason"), *rejects])
+    pq.write_table(pa.Table.from_pylist(rows, schema=MANIFEST), folder / "manifest.parquet")
+    found = Counter(r["face"] for r in rows)
+    labels = Counter(r["expression"] for r in rows)
+    counts = {
+        "accepted": len(rows),
+        "detected": found["detected"],
+        "whole_image": found["whole-image"],
+        "rejected": len(rejects),
+        "expressions": {(*EXPRESSIONS, "unlabelled")[label]: labels[label] for label in sorted(labels)},
+        "splits": dict(sorted(Counter(r["split"] for r in rows).items())),
+        "reasons": dict(reasons),
+    }
+    summary = {"counts": counts, **run, "provenance": provenance()}
+    write_json(folder / "register.json", summary)
+    return summary
+
+
+def _replace(partial: Path, out: Path) -> None:
+    """Put the finished folder in the place of `out`."""
+    old = out.parent / f".{out.name}.old"
+    shutil.rmtree(old, ignore_errors=True)
+    if out.exists():
+        os.replace(out, old)
+    os.replace(partial, out)
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,155 @@
+"""Who trains and who tests: stratified by expression, and nobody on two sides."""
+
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+
+from pydeepexpr.errors import UserError
+
+__all__ = ["BALANCES", "SPLITS", "assign_splits", "group_ids", "partition", "training_order"]
+
+SPLITS = ("train", "val", "test")
+
+#: How the training classes are evened out: not at all, down to the rarest class, up to the commonest one.
+BALANCES = ("none", "undersample", "oversample")
+
+
+def group_ids(database: Sequence[str], subject: Sequence[str], sequence: Sequence[str]) -> np.ndarray:
+    """Number what must stay together: a person's images; where the person is unknown, a sequence's; else one image.
+
+    Returns
+    -------
+    ndarray of int, shape (N,)
+        Equal numbers for rows that belong together. The same subject name in two databases means two persons.
+    """
+    seen: dict[Hashable, int] = {}
+    keys = (
+        (base, "subject", who) if who else (base, "sequence", clip) if clip else row
+        for row, (base, who, clip) in enumerate(zip(database, subject, sequence, strict=True))
+    )
+    return np.array([seen.setdefault(key, len(seen)) for key in keys], dtype=np.int64)
+
+
+def partition(labels: np.ndarray, groups: np.ndarray, shares: Sequence[float], seed: int) -> np.ndarray:
+    """Divide images into parts of the given shares, class by class, without dividing a group.
+
+    Groups of several images go first, largest first, each to the part that lacks its classes most. Images that
+    stand alone then fill every class up to its share, so that rounding errors do not add up over the classes.
+
+    Parameters
+    ----------
+    labels, groups : ndarray of int, shape (N,)
+        Class and group (see `group_ids`) of each image.
+    shares : sequence of float
+        One share a part, summing to 1. Five shares of 0.2 make five folds.
+    seed : int
+        The same seed gives the same parts.
+
+    Returns
+    -------
+    ndarray of int, shape (N,)
+        The part of each image, 0 to len(shares) - 1. A part of share 0 receives nothing.
+    """
+    labels, groups = np.asarray(labels, dtype=np.int64), np.asarray(groups, dtype=np.int64)
+    rng = np.random.default_rng((seed, 0))
+    classes, label = np.unique(labels, return_inverse=True)
+    names, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    content = np.zeros((len(names), len(classes)), dtype=np.int64)
+    np.add.at(content, (group, label), 1)
+    totals = content.sum(axis=0)
+    lacking = np.outer(totals, shares)  # class × part, shrinks while images are placed
+    part = np.full(len(names), -1, dtype=np.int64)
+
+    several = rng.permutation(np.flatnonzero(sizes > 1))
+    for index in several[np.argsort(-sizes[several], kind="stable")]:
+        part[index] = np.argmax((content[index] / totals) @ lacking)
+        lacking[:, part[index]] -= content[index]
+
+    carry = np.zeros(len(shares))
+    for column in range(len(classes)):
+        alone = rng.permutation(np.flatnonzero((sizes == 1) & (content[:, column] == 1)))
+        wanted = lacking[column] + carry
+        counts = _whole_numbers(wanted, len(alone))
+        carry = wanted - counts
+        part[alone] = np.repeat(np.arange(len(shares)), counts)
+    return part[group]
+
+
+def _whole_numbers(wanted: np.ndarray, total: int) -> np.ndarray:
+    """Round `wanted` to whole numbers of the given total, by largest remainders; negative wishes get nothing."""
+    wanted = np.maximum(wanted, 0)
+    if total == 0 or wanted.sum() == 0:
+        return np.zeros(len(wanted), dtype=np.int64)
+    wanted = wanted * (total / wanted.sum())
+    counts = np.floor(wanted + 1e-9).astype(np.int64)
+    short = total - counts.sum()
+    counts[np.argsort(counts - wanted, kind="stable")[:short]] += 1
+    return counts
+
+
+def assign_splits(
+    labels: np.ndarray, groups: np.ndarray, own: Sequence[str], *, val: float, test: float, seed: int
+) -> np.ndarray:
+    """Name the split of each image: its database's own one where there is one, a drawn one elsewhere.
+
+    Parameters
+    ----------
+    labels, groups : ndarray of int, shape (N,)
+        As in `partition`.
+    own : sequence of str
+        The database's own split of each image; empty where it has none. An image without one whose group
+        already stands in a split follows it there.
+    val, test : float
+        Shares of the images that remain.
+    seed : int
+        The same seed gives the same splits.
+
+    Returns
+    -------
+    ndarray of str, shape (N,)
+
+    Examples
+    --------
+    >>> assign_splits([0, 0, 1], [0, 1, 2], ["val", "", ""], val=0, test=0, seed=0).tolist()
+    ['val', 'train', 'train']
+    """
+    if not (val >= 0 and test >= 0 and val + test < 1):
+        raise UserError(f"the shares val {val:g} and test {test:g} must not be negative and must leave some to train")
+    labels, groups = np.asarray(labels), np.asarray(groups)
+    home: dict[int, str] = {}
+    for group, name in zip(groups.tolist(), own, strict=True):
+        if name:
+            home.setdefault(group, name)
+    known = [name or home.get(group, "") for group, name in zip(groups.tolist(), own, strict=True)]
+    splits = np.array(known, dtype="<U5")  # five letters: room for "train"
+    free = splits == ""
+    parts = partition(labels[free], groups[free], (1 - val - test, val, test), seed)
+    splits[free] = np.array(SPLITS)[parts]
+    return splits
+
+
+def training_order(labels: np.ndarray, balance: str, seed: int) -> np.ndarray:
+    """Balance and shuffle the training images.
+
+    Parameters
+    ----------
+    labels : ndarray of int, shape (N,)
+    balance : {"none", "undersample", "oversample"}
+        "undersample" draws as many images from each class as the rarest one has; "oversample" repeats images,
+        each as often as its class-mates or once more, until each class has as many as the commonest one.
+    seed : int
+        The same seed gives the same order.
+
+    Returns
+    -------
+    ndarray of int
+        Indices into `labels`, in the order in which Caffe's Data layer shall read the images.
+    """
+    labels = np.asarray(labels)
+    rng = np.random.default_rng((seed, 1))
+    chosen = np.arange(len(labels))
+    if balance != "none" and len(labels):
+        members = [rng.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
+        size = (min if balance == "undersample" else max)(len(indices) for indices in members)
+        chosen = np.concatenate([np.resize(indices, size) for indices in members])
+    return rng.permutation(chosen)

@@ -1,0 +1,79 @@
+"""Many small tasks over the cores, their results in order."""
+
+import itertools
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context, parent_process
+from typing import TypeVar
+
+import cv2
+
+from pydeepexpr.errors import UserError
+
+__all__ = ["available_cores", "run_all"]
+
+T = TypeVar("T")
+
+_CHUNK = 16  # tasks a worker takes at a time
+_AHEAD = 3  # chunks a worker, so that none waits and the tasks are not all made at once
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def run_all(tasks: Iterable[Callable[[], T]], workers: int) -> Iterator[T]:
+    """Call the tasks in `workers` processes and yield what they return, in their order.
+
+    Tasks are taken a few at a time, so their number does not matter. They and their results must be picklable. With
+    one worker they run in this process.
+
+    Raises
+    ------
+    UserError
+        If a worker process dies. What a task raises is raised here.
+    """
+    if workers == 1:
+        yield from (task() for task in tasks)
+        return
+    chunks = _chunks(tasks)
+    # Spawned, not forked: the threads of OpenCV do not survive a fork.
+    with ProcessPoolExecutor(workers, get_context("spawn"), _start) as pool:
+        waiting = deque(pool.submit(_run, chunk) for chunk in itertools.islice(chunks, _AHEAD * workers))
+        try:
+            while waiting:
+                yield from waiting.popleft().result()
+                waiting.extend(pool.submit(_run, chunk) for chunk in itertools.islice(chunks, 1))
+        except BrokenProcessPool:
+            raise UserError("a worker process died (out of memory?); run the same command again to go on") from None
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _chunks(tasks: Iterable[T]) -> Iterator[list[T]]:
+    tasks = iter(tasks)
+    while chunk := list(itertools.islice(tasks, _CHUNK)):
+        yield chunk
+
+
+def _start() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    cv2.setNumThreads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent_process().join()  # a parent that is killed cannot end its workers, and they would wait for ever
+    os._exit(1)
+
+
+def _run(tasks: list[Callable[[], T]]) -> list[T]:
+    return [task() for task in tasks]

@@ -1,0 +1,1 @@
+"""The papers' tables and figures, and the sheets that people look at."""

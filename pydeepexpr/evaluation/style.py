@@ -1,0 +1,58 @@
+"""How figures look: one palette, one set of sizes, one way to save."""
+
+import os
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from pydeepexpr.errors import UserError
+from pydeepexpr.files import atomic_file
+
+__all__ = ["EXPRESSION_COLOURS", "FAINT", "INK", "RC", "RULE", "save_figure"]
+
+INK = "#1a1a1a"
+FAINT = "#6b6b6b"
+RULE = "#d5d5d5"
+
+#: One colour an expression, in label order: Okabe and Ito's colours, which colour-blind readers tell apart, darkened
+#: where white text stands on them. Colour never carries a meaning alone.
+EXPRESSION_COLOURS = ("#c44e00", "#00805e", "#a5558a", "#c98a00", "#7a7a7a", "#0065a3", "#2f9bd0")
+
+RC = {
+    "font.family": "DejaVu Sans",
+    "font.size": 7,
+    "text.color": INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.major.width": 0.5,
+    "ytick.major.width": 0.5,
+    "svg.fonttype": "none",
+    "pdf.fonttype": 42,
+}
+
+_FORMATS = (".png", ".pdf", ".svg", ".jpg")
+
+
+def save_figure(figure: Figure, path: str | os.PathLike, dpi: int = 300) -> None:
+    """Write a figure whole or not at all; the file's ending chooses PNG, JPEG, PDF or SVG."""
+    check_ending(path)
+    with atomic_file(path) as partial, rc_context(RC):
+        figure.savefig(partial, dpi=dpi, facecolor="white")
+
+
+def check_ending(path: str | os.PathLike) -> None:
+    """Refuse a file name that no figure can be written to, before any work is done."""
+    ending = os.path.splitext(os.fspath(path))[1].lower()
+    if ending not in _FORMATS:
+        raise UserError(f"cannot draw {os.fspath(path)}; end the name in one of: {', '.join(_FORMATS)}")
+
+
+def rgb(image: np.ndarray) -> np.ndarray:
+    """Return a BGR image as matplotlib wants it."""
+    return np.ascontiguousarray(image[..., ::-1])

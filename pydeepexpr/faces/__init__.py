@@ -1,0 +1,44 @@
+"""Faces in photographs: detection, 49 landmarks, registration onto the average frontal face, nine geometric measures.
+
+Pure functions on arrays. An image is (H, W, 3) uint8 in BGR order, as OpenCV reads it, or (H, W) grey. Points are x, y
+in pixels, 0 being the centre of the first pixel; boxes are left, top, right, bottom edges, a whole image being
+0, 0, W, H. Left and right are the viewer's.
+"""
+
+from pydeepexpr.faces.analyse import Face, analyse
+from pydeepexpr.faces.average import average_face
+from pydeepexpr.faces.detect import Detection, detect
+from pydeepexpr.faces.geometry import GEOMETRY, geometry
+from pydeepexpr.faces.landmarks import NUM_LANDMARKS, find_landmarks
+from pydeepexpr.faces.model import landmark_model_path
+from pydeepexpr.faces.registration import (
+    FACE_SIZE,
+    MEAN_FACE_FILE,
+    DegenerateLandmarks,
+    fit_error,
+    mean_face,
+    register_face,
+    registration_matrix,
+    whole_image,
+)
+
+__all__ = [
+    "FACE_SIZE",
+    "GEOMETRY",
+    "MEAN_FACE_FILE",
+    "NUM_LANDMARKS",
+    "DegenerateLandmarks",
+    "Detection",
+    "Face",
+    "analyse",
+    "average_face",
+    "detect",
+    "find_landmarks",
+    "fit_error",
+    "geometry",
+    "landmark_model_path",
+    "mean_face",
+    "register_face",
+    "registration_matrix",
+    "whole_image",
+]

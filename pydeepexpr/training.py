@@ -1,0 +1,186 @@
+"""Training a network: a solver resolved for the data at hand, run, and turned into a model with its card."""
+
+import contextlib
+import math
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from google.protobuf import text_format
+from tqdm import tqdm
+
+from pydeepexpr import caffe, paths
+from pydeepexpr.caffe.lmdb_source import LmdbSource
+from pydeepexpr.caffe.log import log, log_to
+from pydeepexpr.caffe.proto import caffe_pb2 as pb
+from pydeepexpr.caffe.readers import read_net, read_solver
+from pydeepexpr.card import write_card
+from pydeepexpr.errors import UserError
+from pydeepexpr.files import atomic_file, sha256_of
+from pydeepexpr.training_log import draw_curve, parse_log, write_csv
+
+__all__ = ["Options", "resolve", "train"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a training is asked for, beside its solver.
+
+    Attributes
+    ----------
+    data : Path, optional
+        Folder with `train_lmdb` and `val_lmdb`, in the place of the sources that the network names.
+    epochs, drop_every : float, optional
+        Length, and interval between two drops of the rate, in passes through the training images.
+    iterations : int, optional
+        Length in iterations, in the place of `epochs`.
+    weights : Path, optional
+        A `.caffemodel` to start from; it becomes the model's parent.
+    snapshot : Path, optional
+        A `.solverstate` to go on from.
+    seed : int, optional
+        In the place of the solver's `random_seed`.
+    precision : str
+        ``fp32`` or ``bf16``.
+    """
+
+    data: Path | None = None
+    epochs: float | None = None
+    drop_every: float | None = None
+    iterations: int | None = None
+    weights: Path | None = None
+    snapshot: Path | None = None
+    seed: int | None = None
+    precision: str = "fp32"
+
+
+def resolve(solver_file: Path, out: Path, options: Options) -> tuple[pb.SolverParameter, pb.NetParameter]:
+    """Return the solver and the net of a run, with the LMDBs, the lengths and the places filled in.
+
+    An epoch is ceil(images / batch) iterations. Without `epochs` and `iterations` the solver's own numbers stand;
+    a solver of the paper's is written for the paper's number of images.
+
+    Raises
+    ------
+    UserError
+        If a file or an LMDB cannot be read, or a number is out of range.
+    """
+    solver = read_solver(solver_file)
+    if not solver.net:
+        raise UserError(f'the solver {solver_file} names no net; add `net: "…"`')
+    net = read_net(paths.find(solver.net))
+    layers = {layer.include[0].phase if layer.include else None: layer for layer in net.layer if layer.type == "Data"}
+    if caffe.TRAIN not in layers:
+        raise UserError(f"the network {solver.net} has no Data layer for the phase TRAIN")
+    for phase, folder in ((caffe.TRAIN, "train_lmdb"), (caffe.TEST, "val_lmdb")):
+        if options.data is not None and phase in layers:
+            layers[phase].data_param.source = str(options.data / folder)
+    images = {phase: len(LmdbSource(layer.data_param.source)) for phase, layer in layers.items()}
+    epoch = math.ceil(images[caffe.TRAIN] / layers[caffe.TRAIN].data_param.batch_size)
+    if options.epochs is not None:
+        solver.max_iter = round(options.epochs * epoch)
+        solver.test_interval = solver.snapshot = min(epoch, solver.max_iter)
+    if options.iterations is not None:
+        solver.max_iter = options.iterations
+    if options.drop_every is not None:
+        solver.stepsize = round(options.drop_every * epoch)
+    if solver.max_iter <= 0 or (solver.lr_policy == "step" and solver.stepsize <= 0):
+        raise UserError("the training would have no iteration; give --epochs, --iterations and --drop-every above 0")
+    if caffe.TEST in layers:
+        del solver.test_iter[:]
+        solver.test_iter.append(math.ceil(images[caffe.TEST] / layers[caffe.TEST].data_param.batch_size))
+    if options.seed is not None:
+        solver.random_seed = options.seed
+    solver.net = str(out / "train_val.prototxt")
+    solver.snapshot_prefix = str(out / out.name)
+    return solver, net
+
+
+def train(solver_file: Path, out: Path, options: Options, deploy: Path) -> Path | None:
+    """Run a training in the folder `out` and return the model it ends with, or None where Ctrl-C stopped it.
+
+    `out` keeps the solver and the net as they were run (real Caffe reads them), Caffe's log, `log.csv`, `curve.png`,
+    the snapshots, and at the end `NAME.caffemodel` with its card.
+    """
+    solver_param, net_param = resolve(solver_file, out, options)
+    out.mkdir(parents=True, exist_ok=True)
+    for name, message in (("solver.prototxt", solver_param), ("train_val.prototxt", net_param)):
+        with atomic_file(out / name) as partial:
+            partial.write_text(text_format.MessageToString(message), encoding="utf-8")
+    caffe.set_precision(options.precision)
+    with _logging(out / "train.log"), contextlib.closing(caffe.get_solver(out / "solver.prototxt")) as solver:
+        if options.weights is not None:
+            solver.net.copy_from(options.weights)
+        if options.snapshot is not None:
+            solver.restore(options.snapshot)
+        with _bar(solver):
+            solver.solve()
+        finished = solver.iter >= solver.param.max_iter
+        last = Path(f"{solver.param.snapshot_prefix}_iter_{solver.iter}.caffemodel")
+    report(out)
+    if not finished:
+        return None
+    model = out / f"{out.name}.caffemodel"
+    with atomic_file(model) as partial:
+        shutil.copyfile(last, partial)
+    write_card(
+        model,
+        deploy=deploy,
+        transform=_test_transform(net_param),
+        parent=options.weights,
+        training={
+            "solver": text_format.MessageToString(solver_param),
+            "iterations": solver_param.max_iter,
+            "precision": options.precision,
+            "seed": solver_param.random_seed,
+            "data": _hash_of_data(options.data),
+        },
+    )
+    return model
+
+
+def report(out: Path) -> None:
+    """Write `log.csv` and `curve.png` from a run's log."""
+    rows = parse_log((out / "train.log").read_text(encoding="utf-8"))
+    write_csv(out / "log.csv", rows)
+    draw_curve(out / "curve.png", rows, title=out.name)
+
+
+def newest_snapshot(out: Path) -> Path | None:
+    """Return the `.solverstate` of the highest iteration in a run's folder, or None."""
+    states = {int(path.stem.rsplit("_iter_", 1)[1]): path for path in out.glob("*_iter_*.solverstate")}
+    return states[max(states)] if states else None
+
+
+def _test_transform(net: pb.NetParameter) -> pb.TransformationParameter:
+    """Return how the net's pixels are prepared when testing."""
+    data = [layer for layer in net.layer if layer.type == "Data"]
+    return next(
+        (layer for layer in data if any(rule.phase == caffe.TEST for rule in layer.include)), data[0]
+    ).transform_param
+
+
+def _hash_of_data(data: Path | None) -> str | None:
+    made = data / "build.json" if data else None
+    return sha256_of(made) if made and made.exists() else None
+
+
+@contextlib.contextmanager
+def _logging(path: Path):
+    """Append Caffe's log to a file, and show it where there is no terminal for a bar."""
+    with open(path, "a", encoding="utf-8") as file:
+        handlers = [log_to(file)] + ([] if sys.stderr.isatty() else [log_to(sys.stderr)])
+        try:
+            yield
+        finally:
+            for handler in handlers:
+                log.removeHandler(handler)
+
+
+@contextlib.contextmanager
+def _bar(solver):
+    """Show a progress bar on a terminal."""
+    with tqdm(total=solver.param.max_iter, initial=solver.iter, unit="it", disable=not sys.stderr.isatty()) as bar:
+        solver.add_callback(lambda: None, bar.update)
+        yield

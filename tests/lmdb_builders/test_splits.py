@@ -1,0 +1,134 @@
+"""Splits: nobody on two sides, every class in proportion, the same by the same seed."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lmdb_builders.splits import SPLITS, assign_splits, group_ids, partition, training_order
+from pydeepexpr.errors import UserError
+
+SEEDS = st.integers(0, 2**32)
+SHARES = st.tuples(st.floats(0, 0.45), st.floats(0, 0.45))
+
+
+@st.composite
+def populations(draw, most_groups=40):
+    """Labels and groups: some people with many images, some images alone."""
+    size = draw(st.integers(1, 120))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    labels = rng.integers(0, draw(st.integers(1, 7)), size)
+    return labels, rng.integers(0, draw(st.integers(1, most_groups)), size)
+
+
+@given(populations(), SHARES, SEEDS)
+@settings(max_examples=150, deadline=None)
+def test_every_image_has_one_part_and_no_group_is_divided(population, shares, seed):
+    labels, groups = population
+    shares = (1 - sum(shares), *shares)
+    parts = partition(labels, groups, shares, seed)
+    assert len(parts) == len(labels)
+    assert all(len(set(parts[groups == group])) == 1 for group in groups)
+    assert all(shares[part] > 0 for part in set(parts))
+    np.testing.assert_array_equal(parts, partition(labels, groups, shares, seed))
+
+
+@given(st.lists(st.integers(0, 200), min_size=1, max_size=7), SHARES, SEEDS)
+@settings(max_examples=150, deadline=None)
+def test_images_that_stand_alone_are_divided_in_proportion(class_sizes, shares, seed):
+    labels = np.repeat(np.arange(len(class_sizes)), class_sizes)
+    shares = (1 - sum(shares), *shares)
+    parts = partition(labels, np.arange(len(labels)), shares, seed)
+    for part, share in enumerate(shares):
+        assert abs((parts == part).sum() - share * len(labels)) < 2
+        for label, size in enumerate(class_sizes):
+            assert abs((parts[labels == label] == part).sum() - share * size) < 2
+
+
+def test_twenty_subjects_of_seven_expressions_are_divided_as_asked():
+    labels, subjects = np.tile(np.arange(7), 20), np.repeat(np.arange(20), 7)
+    parts = partition(labels, subjects, (0.7, 0.15, 0.15), seed=3)
+    assert np.bincount(parts).tolist() == [14 * 7, 3 * 7, 3 * 7]
+
+
+def test_five_equal_shares_make_five_folds():
+    labels, subjects = np.tile(np.arange(7), 20), np.repeat(np.arange(20), 7)
+    assert np.bincount(partition(labels, subjects, (0.2,) * 5, seed=0)).tolist() == [28] * 5
+
+
+def test_small_classes_do_not_all_round_the_same_way():
+    labels = np.repeat(np.arange(7), 3)  # 0.45 of an image a class: each class alone would give test none
+    parts = partition(labels, np.arange(21), (0.7, 0.15, 0.15), seed=0)
+    assert np.bincount(parts, minlength=3).tolist() == [15, 3, 3]
+
+
+def test_another_seed_makes_other_parts():
+    labels, groups = np.zeros(100, int), np.arange(100)
+    assert (partition(labels, groups, (0.5, 0.5), 0) != partition(labels, groups, (0.5, 0.5), 1)).any()
+
+
+def test_a_group_is_a_person_of_one_database_or_a_sequence_or_one_image():
+    groups = group_ids(
+        ["a", "a", "b", "a", "a", "a", "a"], ["x", "x", "x", "", "", "", ""], ["1", "2", "1", "1", "1", "", ""]
+    )
+    assert groups.tolist() == [0, 0, 1, 2, 2, 3, 4]
+
+
+def test_a_databases_own_split_is_kept_and_its_people_follow():
+    own = ["train", "test", "", "", "val", ""]
+    splits = assign_splits(np.zeros(6, int), np.array([0, 1, 1, 0, 2, 3]), own, val=0, test=0, seed=0)
+    assert splits.tolist() == ["train", "test", "test", "train", "val", "train"]
+
+
+@given(populations(), SHARES, SEEDS, st.data())
+@settings(max_examples=80, deadline=None)
+def test_own_splits_hold_whatever_else_is_drawn(population, shares, seed, data):
+    labels, groups = population
+    own_by_group = data.draw(st.lists(st.sampled_from(["", *SPLITS]), min_size=40, max_size=40))
+    own = [own_by_group[group] for group in groups]
+    splits = assign_splits(labels, groups, own, val=shares[0], test=shares[1], seed=seed)
+    assert all(split == name for split, name in zip(splits, own, strict=True) if name)
+    assert set(splits) <= set(SPLITS)
+    assert all(len(set(splits[groups == group])) == 1 for group in groups)
+
+
+@pytest.mark.parametrize(("val", "test"), [(-0.1, 0), (0, -0.1), (0.5, 0.5), (1, 0), (float("nan"), 0), (2, 3)])
+def test_shares_out_of_range_are_named(val, test):
+    with pytest.raises(UserError, match="must leave some to train"):
+        assign_splits(np.zeros(3, int), np.arange(3), [""] * 3, val=val, test=test, seed=0)
+
+
+LABELS = np.array([0, 0, 0, 0, 0, 2, 2, 6, 6, 6])  # 5, 2, 3
+
+
+@pytest.mark.parametrize(
+    ("balance", "counts"), [("none", [5, 2, 3]), ("undersample", [2, 2, 2]), ("oversample", [5, 5, 5])]
+)
+def test_balance_counted_by_hand(balance, counts):
+    order = training_order(LABELS, balance, seed=0)
+    assert np.bincount(LABELS[order])[[0, 2, 6]].tolist() == counts
+
+
+def test_oversampling_repeats_the_members_of_a_class_evenly_and_keeps_every_image():
+    times = np.bincount(training_order(LABELS, "oversample", seed=0), minlength=len(LABELS))
+    assert sorted(times[5:7]) == [2, 3]
+    assert sorted(times[7:]) == [1, 2, 2]
+    assert times[:5].tolist() == [1] * 5
+
+
+def test_undersampling_repeats_nothing():
+    order = training_order(LABELS, "undersample", seed=0)
+    assert len(set(order.tolist())) == len(order)
+
+
+@pytest.mark.parametrize("balance", ["none", "undersample", "oversample"])
+def test_the_order_is_shuffled_by_the_seed(balance):
+    labels = np.repeat(np.arange(7), 20)
+    order = training_order(labels, balance, seed=5)
+    assert order.tolist() == training_order(labels, balance, seed=5).tolist()
+    assert order.tolist() != training_order(labels, balance, seed=6).tolist()
+    assert order.tolist() != sorted(order)
+
+
+def test_nothing_to_order():
+    assert training_order(np.array([], int), "oversample", seed=0).tolist() == []

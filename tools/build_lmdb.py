@@ -1,0 +1,43 @@
+"""Make train, val and test LMDBs of registered faces (tools/register.py), with their mean image and manifest.
+
+Example: python tools/build_lmdb.py /data/registered/fer2013 /data/lmdb/fer2013
+"""
+
+import argparse
+
+from lmdb_builders.build import SPLIT_RULES, UNLABELLED_RULES, build_lmdb, counts_table
+from lmdb_builders.datum_lmdb import ENCODINGS
+from lmdb_builders.splits import BALANCES
+from pydeepexpr.cli import run
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    add = parser.add_argument
+    add("folders", nargs="+", metavar="FOLDER", help="registered folder, with its manifest.parquet")
+    add("out", metavar="OUT", help="folder to make (docs/formats.md)")
+    add("--split", choices=SPLIT_RULES, default="own", help="keep the databases' own splits, or divide all images")
+    add("--val", type=float, default=0.15, help="share of the divided images that validates")
+    add("--test", type=float, default=0.15, help="share of the divided images that tests")
+    add("--balance", choices=BALANCES, default="none", help="even out the training classes, to the rarest or commonest")
+    add("--seed", type=int, default=0, help="decides splits, balance and the training order")
+    add("--encode", choices=ENCODINGS, default="jpg", help="how the LMDB holds the pixels; png and raw lose nothing")
+    add("--quality", type=int, default=95, help="JPEG quality, 1 to 100")
+    add("--unlabelled", choices=UNLABELLED_RULES, default="error", help="what to do about images without a label")
+    add("--force", action="store_true", help="replace an earlier build")
+    add("--workers", type=int, default=argparse.SUPPRESS, help="threads (default: one a core)")
+    return parser.parse_intermixed_args()
+
+
+def main() -> None:
+    """Build and print the images per class and split."""
+    report = build_lmdb(**vars(arguments()))
+    print(counts_table(report))
+    if report["skipped_unlabelled"]:
+        print(f"left out, without a label: {report['skipped_unlabelled']}")
+    print("mean (B, G, R): " + ", ".join(f"{value:.2f}" for value in report["mean_value"]))
+
+
+if __name__ == "__main__":
+    run(main)

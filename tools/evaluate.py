@@ -1,0 +1,64 @@
+"""Measure recognition and retrieval; write the figures as JSON, Markdown and pictures.
+
+python tools/evaluate.py recognition stores/fer2013_val --rejects data/registered/fer2013/rejects.csv --under val
+python tools/evaluate.py retrieval stores/fer2013_val docs/web_faces_queries.txt --root /data/web_faces
+python tools/evaluate.py pick-queries /data/registered/web_faces/manifest.parquet --seed 2016
+"""
+
+import argparse
+
+from pydeepexpr.cli import run
+from pydeepexpr.engine import DEVICES
+from pydeepexpr.evaluation import report
+from pydeepexpr.retrieval import NORMALISATIONS, SORT_KEYS
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    what = commands.add_parser("recognition", help="accuracy, per class, confusion of a store's own images")
+    what.add_argument("store", metavar="STORE")
+    what.add_argument("--rejects", metavar="CSV", help="rejects.csv of the registered folder; they count as wrong")
+    what.add_argument("--under", default="", metavar="FOLDER", help="only rejects below this folder, for instance val")
+    what.add_argument("--expect", type=int, metavar="N", help="end with an error unless N images were counted in all")
+    what.add_argument("--figure", metavar="FILE", help="confusion and per-class figure: .png, .jpg, .pdf or .svg")
+    what.add_argument("--title", default="", help="a line above the figure")
+    _add_outputs(what)
+    what.set_defaults(call=report.report_recognition)
+
+    what = commands.add_parser("retrieval", help="how often matches carry the label of a list of photographs")
+    what.add_argument("store", metavar="STORE")
+    what.add_argument("queries", metavar="LIST", help="names such as joy/a.jpg, one a line")
+    what.add_argument("--root", required=True, help="folder that the names start from")
+    what.add_argument("--model", default="models/human.caffemodel", help="default: %(default)s")
+    what.add_argument("--deploy", help="its deploy prototxt (default: the one that its card names)")
+    what.add_argument("--top", type=int, default=10, metavar="K", help="default: 10")
+    what.add_argument(
+        "--normalise", choices=NORMALISATIONS, nargs="+", default=list(NORMALISATIONS), help="default: each of them"
+    )
+    what.add_argument("--alpha", type=float, default=1.0, help="weight of Jensen–Shannon in φ (default: 1)")
+    what.add_argument("--beta", type=float, default=1.0, help="weight of geometry in φ (default: 1)")
+    what.add_argument("--sort-by", choices=SORT_KEYS, default="geometric", help="default: geometric")
+    what.add_argument("--device", choices=DEVICES, default="auto", help="default: auto")
+    _add_outputs(what)
+    what.set_defaults(call=report.report_retrieval)
+
+    what = commands.add_parser("pick-queries", help="print names chosen by lot, the same number an expression")
+    what.add_argument("manifest", metavar="MANIFEST", help="manifest.parquet of a registered folder")
+    what.add_argument("--each", type=int, default=10, metavar="N", help="names an expression (default: 10)")
+    what.add_argument("--seed", type=int, default=2016, help="default: 2016")
+    what.set_defaults(call=report.print_queries)
+
+    given = vars(parser.parse_args())
+    given.pop("command")
+    print(given.pop("call")(**given))
+
+
+def _add_outputs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", metavar="FILE", help="write all numbers")
+    parser.add_argument("--markdown", metavar="FILE", help="write the table")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,40 @@
+"""Register the faces of a database: 256x256 images and a manifest of where they were found.
+
+Example: python tools/register.py --database fer2013 /data/fer2013 /data/registered/fer2013
+"""
+
+import argparse
+
+from lmdb_builders import READERS
+from lmdb_builders.register import register
+from pydeepexpr.cli import run
+
+
+def main() -> None:
+    readers = "\n".join(f"  {name:10s} {reader.about}" for name, reader in READERS.items())
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=f"databases:\n{readers}", formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("root", metavar="ROOT", help="where the database lies")
+    parser.add_argument("out", metavar="OUT", help="the folder to make (docs/formats.md)")
+    parser.add_argument("--database", choices=list(READERS), default="folder", help="default: folder")
+    parser.add_argument(
+        "--cropped",
+        action=argparse.BooleanOptionalAction,
+        help="every image shows one face that fills it: where none is found the whole image stands in for it, and the "
+        "manifest says so (default: as the database is; fer2013 is)",
+    )
+    parser.add_argument("--workers", type=int, help="processes (default: one a core)")
+    parser.add_argument("--limit", type=int, help="only the first so many images")
+    given = parser.parse_args()
+    done = register(
+        given.database, given.root, given.out, cropped=given.cropped, workers=given.workers, limit=given.limit
+    )["counts"]
+    print(
+        f"{given.out}: {done['accepted']} faces ({done['detected']} detected, {done['whole_image']} whole images), "
+        f"{done['rejected']} rejected (rejects.csv)"
+    )
+
+
+if __name__ == "__main__":
+    run(main)
