@@ -31,8 +31,8 @@ setup: $(READY)  ## make .venv and install everything in it
 # A virtual environment sees the system's packages only where a torch of the accepted range is among them: its wheel on
 # the registry is a CUDA build of several gigabytes, so an installed one is kept.
 $(READY): requirements.txt pyproject.toml
-	$(PYTHON) -m venv $(VENV) $$($(PYTHON) tools/has_torch.py && echo --system-site-packages)
-	@if $(RUN) tools/has_torch.py; then echo "keeping the installed torch"; \
+	$(PYTHON) -m venv $(VENV) $$($(PYTHON) .ci/has_torch.py && echo --system-site-packages)
+	@if $(RUN) .ci/has_torch.py; then echo "keeping the installed torch"; \
 	else $(RUN) -m pip install --quiet $$(grep '^torch==' requirements.txt); fi
 	grep -v '^torch==' requirements.txt > $(VENV)/requirements.txt
 	$(RUN) -m pip install --quiet -r $(VENV)/requirements.txt

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def run(main: Callable[[], int | None]) -> None:
-    """Call `main` and exit: 0 or its return value, 2 after one line for a `UserError`, 130 for Ctrl-C."""
+    """Call `main` and exit: 0 or its return value, 2 after one line for a user's mistake, 130 for Ctrl-C."""
     try:
         status = main() or 0
     except UserError as error:
@@ -27,6 +27,9 @@ def run(main: Callable[[], int | None]) -> None:
     except BrokenPipeError:  # the reader (head, less) has gone
         sys.stderr.close()
         status = 0
+    except OSError as error:  # a full disk, a folder that may not be written
+        print(f"error: {error.strerror or error}: {error.filename or 'see above'}", file=sys.stderr)
+        status = 2
     sys.exit(status)
 
 

@@ -14,8 +14,9 @@ import os
 import numpy as np
 
 from pydeepexpr.errors import UserError
-from pydeepexpr.features import FeatureStore, check_kin
+from pydeepexpr.features import FeatureStore
 from pydeepexpr.images import read_image
+from pydeepexpr.lineage import check_kin
 from pydeepexpr.recogniser import Recogniser
 from pydeepexpr.retrieval import check_refinement, geometric_distance, normalise, phi, rank, refine
 
@@ -181,7 +182,7 @@ class Retriever:
     recogniser : Recogniser
         The queries' network.
     store : FeatureStore
-        What is searched. Its model and the queries' must be kin (`features.check_kin`).
+        What is searched. Its model and the queries' must be kin (`lineage.check_kin`).
     how : {'l1', 'softmax', 'class-weight'}
         The normalisation (`retrieval.normalise`).
     alpha, beta : float

@@ -11,8 +11,8 @@ from pydeepexpr import paths
 from pydeepexpr.caffe.datum import read_mean
 from pydeepexpr.engine import use_device
 from pydeepexpr.errors import UserError
-from pydeepexpr.features import ModelIdentity
 from pydeepexpr.files import sha256_of
+from pydeepexpr.lineage import ModelIdentity
 
 __all__ = ["PixelTransform", "Recogniser"]
 

@@ -66,6 +66,9 @@ def resolve(solver_file: Path, out: Path, options: Options) -> tuple[pb.SolverPa
     UserError
         If a file or an LMDB cannot be read, or a number is out of range.
     """
+    for name in ("epochs", "iterations", "drop_every"):
+        if (given := getattr(options, name)) is not None and given <= 0:
+            raise UserError(f"--{name.replace('_', '-')} must be above 0, not {given:g}")
     solver = read_solver(solver_file)
     if not solver.net:
         raise UserError(f'the solver {solver_file} names no net; add `net: "…"`')
@@ -79,14 +82,12 @@ def resolve(solver_file: Path, out: Path, options: Options) -> tuple[pb.SolverPa
     images = {phase: len(LmdbSource(layer.data_param.source)) for phase, layer in layers.items()}
     epoch = math.ceil(images[caffe.TRAIN] / layers[caffe.TRAIN].data_param.batch_size)
     if options.epochs is not None:
-        solver.max_iter = round(options.epochs * epoch)
+        solver.max_iter = max(round(options.epochs * epoch), 1)
         solver.test_interval = solver.snapshot = min(epoch, solver.max_iter)
     if options.iterations is not None:
         solver.max_iter = options.iterations
     if options.drop_every is not None:
-        solver.stepsize = round(options.drop_every * epoch)
-    if solver.max_iter <= 0 or (solver.lr_policy == "step" and solver.stepsize <= 0):
-        raise UserError("the training would have no iteration; give --epochs, --iterations and --drop-every above 0")
+        solver.stepsize = max(round(options.drop_every * epoch), 1)
     if caffe.TEST in layers:
         del solver.test_iter[:]
         solver.test_iter.append(math.ceil(images[caffe.TEST] / layers[caffe.TEST].data_param.batch_size))

@@ -14,7 +14,7 @@ COLUMNS = ("iteration", "lr", "train_loss", "test_loss", "test_accuracy")
 
 _ITERATION = re.compile(r"\] Iteration (\d+)")
 _VALUES = {
-    "train_loss": re.compile(r"\] Iteration \d+ .*loss = ([-+\deE.naif]+)"),
+    "train_loss": re.compile(r"\] Iteration \d+(?: \(.*\))?, loss = ([-+\deE.naif]+)"),
     "lr": re.compile(r"\] Iteration \d+, lr = ([-+\deE.]+)"),
     "test_loss": re.compile(r"Test net output #\d+: loss = ([-+\deE.naif]+)"),
     "test_accuracy": re.compile(r"Test net output #\d+: accuracy = ([-+\deE.]+)"),

@@ -1,6 +1,5 @@
 """The feature store: what is written is read, memory is mapped, and every damage is named."""
 
-import dataclasses
 import json
 import shutil
 import time
@@ -11,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pydeepexpr.errors import UserError
-from pydeepexpr.features import FeatureStore, ModelIdentity, check_kin, write_store
+from pydeepexpr.features import FeatureStore, write_store
+from pydeepexpr.lineage import ModelIdentity
 
 TRANSFORM = {"scale": 0.015625, "mean_value": [104.0, 117.0, 123.0], "crop_size": 227}
 HUMAN = ModelIdentity("human.caffemodel", "a" * 64, (), TRANSFORM)
@@ -187,32 +187,3 @@ def test_damage_is_named(store, damage, message):
     with pytest.raises(UserError, match=message) as caught:
         FeatureStore.open(store)
     assert "\n" not in str(caught.value)
-
-
-def test_kin_may_be_compared(store):
-    opened = FeatureStore.open(store)
-    for model in (MERY, HUMAN, dataclasses.replace(HUMAN, sha256="d" * 64, ancestry=("b" * 64,))):
-        check_kin(model, opened)
-
-
-@pytest.mark.parametrize("ancestry", [(), ("a" * 64,)], ids=["stranger", "sibling"])
-def test_models_that_are_no_kin(store, ancestry):
-    stranger = dataclasses.replace(HUMAN, name="ray.caffemodel", sha256="e" * 64, ancestry=ancestry)
-    with pytest.raises(UserError, match=r"mery.caffemodel \(bbbbbbbb\).*ray.caffemodel \(eeeeeeee\)"):
-        check_kin(stranger, FeatureStore.open(store))
-
-
-@pytest.mark.parametrize("change", [{"scale": 1.0}, {"mean_value": [0.0, 0.0, 0.0]}, {"crop_size": 224}])
-def test_pixels_prepared_differently(store, change):
-    with pytest.raises(UserError, match="pixels prepared as"):
-        check_kin(dataclasses.replace(HUMAN, transform={**TRANSFORM, **change}), FeatureStore.open(store))
-
-
-def test_a_mean_file_is_known_by_its_content(tmp_path):
-    transform = {"crop_size": 227, "mean_file": "data/mean.binaryproto", "mean_sha256": "f" * 64}
-    with write_store(tmp_path / "s", dataclasses.replace(HUMAN, transform=transform), FC7) as writer:
-        writer.append(*parts(range(3)))
-    opened = FeatureStore.open(tmp_path / "s")
-    check_kin(dataclasses.replace(HUMAN, transform={**transform, "mean_file": "elsewhere.binaryproto"}), opened)
-    with pytest.raises(UserError, match="pixels"):
-        check_kin(dataclasses.replace(HUMAN, transform={**transform, "mean_sha256": "0" * 64}), opened)

@@ -185,7 +185,7 @@ def test_a_real_photograph(tiny, tmp_path):
     cv2.imwrite(str(path), data.astronaut()[..., ::-1])
     retriever = Retriever(tiny.recogniser, tiny.store)
     query = retriever.look(path)
-    assert query.face.shape == (256, 256, 3) and query.others == 0 and not query.stand_in
+    assert query.face.shape == (256, 256, 3) and not query.stand_in
     left, top, right, bottom = query.box
     assert left < 224 < right and top < 115 < bottom  # the nose
     assert np.isfinite(query.geometry).all()

@@ -80,11 +80,14 @@ class Memory:
         shape = tuple(shape)
         if shape == self.shape:
             return
+        host = None
         if np.prod(shape) == np.prod(self.shape) and not self.is_zero():
             self._tensor = self.tensor().reshape(shape)
+            if self.is_shown():
+                host = self._host.reshape(shape)
         else:
             self._tensor = None
-        self.shape, self._host, self._host_is_newer = shape, None, False
+        self.shape, self._host, self._host_is_newer = shape, host, False
 
 
 class Blob:

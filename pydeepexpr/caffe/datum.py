@@ -40,9 +40,9 @@ def datum_to_image(datum: pb.Datum, flag: int = cv2.IMREAD_UNCHANGED) -> np.ndar
 
 
 def _shape_of(proto: pb.BlobProto) -> tuple[int, ...]:
-    if proto.HasField("shape"):
-        return tuple(proto.shape.dim)
-    return proto.num, proto.channels, proto.height, proto.width  # from before blobs had any number of axes
+    if any(proto.HasField(name) for name in ("num", "channels", "height", "width")):
+        return proto.num, proto.channels, proto.height, proto.width  # from before blobs had any number of axes
+    return tuple(proto.shape.dim)  # Caffe writes no shape at all for a single number
 
 
 def blobproto_to_array(proto: pb.BlobProto, diff: bool = False) -> np.ndarray:
@@ -53,7 +53,7 @@ def blobproto_to_array(proto: pb.BlobProto, diff: bool = False) -> np.ndarray:
     UserError
         If the values do not fill the shape.
     """
-    values = (proto.diff or proto.double_diff) if diff else (proto.data or proto.double_data)
+    values = (proto.double_diff or proto.diff) if diff else (proto.double_data or proto.data)
     shape = _shape_of(proto)
     if len(values) != np.prod(shape, dtype=np.int64):
         raise UserError(f"a stored blob says {shape} but holds {len(values)} values; the file is damaged")

@@ -45,24 +45,34 @@ def filter_net(net: pb.NetParameter, state: pb.NetState) -> pb.NetParameter:
 
 
 def input_layers(net: pb.NetParameter) -> list[pb.LayerParameter]:
-    """Return the Input layers that a net's own `input` fields stand for (`input_shape`, or four `input_dim` each)."""
-    layers = []
-    for i, name in enumerate(net.input):
-        layer = pb.LayerParameter(name="input" if len(net.input) == 1 else f"input_{name}", type="Input", top=[name])
-        shape = layer.input_param.shape.add()
-        if net.input_shape:
-            shape.CopyFrom(net.input_shape[i])
-        else:
-            shape.dim.extend(net.input_dim[4 * i : 4 * i + 4])
-        layers.append(layer)
-    return layers
+    """Return the Input layer that a net's own `input` fields stand for (`input_shape`, or four `input_dim` each).
+
+    Raises
+    ------
+    UserError
+        If there is not one shape for each input.
+    """
+    if not net.input:
+        return []
+    shapes = list(net.input_shape)
+    if not shapes:
+        dims = list(net.input_dim)
+        shapes = [pb.BlobShape(dim=dims[i : i + 4]) for i in range(0, len(dims), 4)]
+    if len(shapes) != len(net.input) or (net.input_dim and len(net.input_dim) != 4 * len(net.input)):
+        raise UserError(
+            f"the net has {len(net.input)} input(s), {len(net.input_shape)} input_shape and {len(net.input_dim)} "
+            "input_dim; give one input_shape, or four input_dim, for each input"
+        )
+    layer = pb.LayerParameter(name="input", type="Input", top=net.input)
+    layer.input_param.shape.extend(shapes)
+    return [layer]
 
 
 def insert_splits(net: pb.NetParameter) -> pb.NetParameter:
-    """Return a copy in which every top that several bottoms use passes through a Split layer.
+    """Return a copy in which every top that is used several times passes through a Split layer.
 
     Names are Caffe's: top `r` of layer `r`, the layer's 0th, becomes `r_r_0_split_0`, `r_r_0_split_1` … made by the
-    layer `r_r_0_split`.
+    layer `r_r_0_split`. A `loss_weight` on a top counts as a use, the first: its gradient adds to those of the others.
 
     Raises
     ------
@@ -80,6 +90,7 @@ def insert_splits(net: pb.NetParameter) -> pb.NetParameter:
             uses[producer[bottom]] += 1
         for j, top in enumerate(layer.top):
             producer[top] = (i, j)
+            uses[i, j] += _loss_weight(layer, j) != 0
 
     def split_name(layer: int, top: int) -> str:
         return f"{net.layer[layer].top[top]}_{net.layer[layer].name}_{top}_split"
@@ -101,8 +112,12 @@ def insert_splits(net: pb.NetParameter) -> pb.NetParameter:
                 name = split_name(i, j)
                 split = result.layer.add(name=name, type="Split", bottom=[top])
                 split.top.extend(f"{name}_{k}" for k in range(uses[i, j]))
-                if j < len(layer.loss_weight) and layer.loss_weight[j]:
-                    # The loss is read off the first copy, so that its gradient adds to that of the other uses.
-                    split.loss_weight.extend([layer.loss_weight[j]] + [0.0] * (uses[i, j] - 1))
+                if weight := _loss_weight(layer, j):
+                    split.loss_weight.extend([weight] + [0.0] * (uses[i, j] - 1))
                     copy.loss_weight[j] = 0.0
+                    used[i, j] += 1
     return result
+
+
+def _loss_weight(layer: pb.LayerParameter, top: int) -> float:
+    return layer.loss_weight[top] if top < len(layer.loss_weight) else 0.0

@@ -75,12 +75,11 @@ class LmdbSource:
                 if i >= skip:
                     yield bytes(key), self._parse(key, value)
 
-    def cycle(self, skip: int = 0) -> Iterator[pb.Datum]:
-        """Yield Datums for ever, starting again at the end, after the first `skip`."""
+    def cycle(self, skip: int = 0) -> Iterator[tuple[bytes, pb.Datum]]:
+        """Yield (key, Datum) for ever, starting again at the end, after the first `skip`."""
         skip %= len(self)
         while True:
-            for _, datum in self.records(skip):
-                yield datum
+            yield from self.records(skip)
             skip = 0
 
     def _parse(self, key: memoryview, value: memoryview) -> pb.Datum:

@@ -19,6 +19,16 @@ def _multistep(p, i):
     return p.gamma ** sum(i >= value for value in p.stepvalue)
 
 
+def _poly(p, i):
+    if p.max_iter <= 0:
+        raise UserError("lr_policy 'poly' needs a max_iter above 0 in the solver")
+    return max(1 - i / p.max_iter, 0.0) ** p.power
+
+
+def _sigmoid(p, i):
+    return 1 / (1 + math.exp(min(-p.gamma * (i - p.stepsize), 700)))  # e^710 is too large for a float
+
+
 #: Factors on `base_lr` by the name in `SolverParameter.lr_policy`, functions of (solver, iteration).
 LR_POLICIES: dict[str, Callable[[pb.SolverParameter, int], float]] = {
     "fixed": lambda p, i: 1.0,
@@ -26,8 +36,8 @@ LR_POLICIES: dict[str, Callable[[pb.SolverParameter, int], float]] = {
     "exp": lambda p, i: p.gamma**i,
     "inv": lambda p, i: (1 + p.gamma * i) ** -p.power,
     "multistep": _multistep,
-    "poly": lambda p, i: max(1 - i / p.max_iter, 0.0) ** p.power,
-    "sigmoid": lambda p, i: 1 / (1 + math.exp(-p.gamma * (i - p.stepsize))),
+    "poly": _poly,
+    "sigmoid": _sigmoid,
 }
 
 

@@ -7,8 +7,9 @@ def gradient_needs(net, force: bool) -> list[list[bool]]:
     """Return for every layer a flag for each bottom, followed by one for each parameter.
 
     A parameter needs a gradient unless its `lr_mult` is 0; a bottom needs one if something before it does, unless
-    `propagate_down` says otherwise. A layer that contributes to no loss needs none. With `force` (force_backward)
-    every bottom that can have a gradient gets one, loss or not.
+    `propagate_down` says otherwise. A layer that contributes to no loss needs none, and neither does one whose tops
+    get no gradient because of `propagate_down`. With `force` (force_backward) every parameter has one, loss or not, and
+    every bottom that can.
     """
     needs: list[list[bool]] = []
     blob_needs: dict[str, bool] = {}
@@ -17,19 +18,23 @@ def gradient_needs(net, force: bool) -> list[list[bool]]:
         specs = layer.param.param
         of_bottoms = [blob_needs[name] for name in bottoms]
         of_parameters = [i >= len(specs) or specs[i].lr_mult != 0 for i in range(len(layer.blobs))]
+        needed = any(of_bottoms) or any(of_parameters)
         for name in tops:
-            blob_needs[name] = any(of_bottoms) or any(of_parameters)
+            blob_needs[name] = needed
         for i, told in enumerate(layer.param.propagate_down):
-            of_bottoms[i] = told
+            of_bottoms[i] = told and needed
         needs.append(of_bottoms + of_parameters)
 
-    under_loss = {name for name, weight in net.blob_loss_weights.items() if weight}
+    under_loss: set[str] = set()
+    skipped: set[str] = set()  # blobs that the layer above sends no gradient
     for i in reversed(range(len(net.layers))):
-        contributes = any(name in under_loss for name in tops_of[i])
+        is_loss = any(net.loss_weights[i])
+        contributes = is_loss or not under_loss.isdisjoint(tops_of[i])
+        if not contributes or (skipped.issuperset(tops_of[i]) and not is_loss):
+            needs[i] = [False] * len(needs[i])
         if contributes:
             under_loss.update(bottoms_of[i])
-        else:
-            needs[i] = [False] * len(needs[i])
+        skipped.update(name for name, need in zip(bottoms_of[i], needs[i], strict=False) if not need)
 
     for i, layer in enumerate(net.layers):
         count = len(bottoms_of[i])

@@ -3,7 +3,7 @@
 import os
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ class Net:
 
     Parameters
     ----------
-    network : path-like or NetParameter
+    network_file : path-like or NetParameter
         The prototxt, or its parsed form.
     phase : int
         `TRAIN` or `TEST`. The older order ``Net(network, weights, phase)`` works too.
@@ -50,7 +50,7 @@ class Net:
         If a file cannot be read, a layer is unknown, or shapes do not fit.
     """
 
-    def __init__(self, network, *args, phase=None, level=0, stages=None, weights=None):
+    def __init__(self, network_file, *args, phase=None, level=0, stages=None, weights=None):
         for value in args:
             if isinstance(value, int) and phase is None:
                 phase = value
@@ -58,13 +58,13 @@ class Net:
                 weights = value
             elif isinstance(value, int):
                 level = value
-            elif isinstance(value, Sequence) and stages is None:
+            elif isinstance(value, Sequence) and not isinstance(value, str) and stages is None:
                 stages = value
             else:
-                raise TypeError(f"Net(network, phase, level, stages, weights) does not take {value!r} there")
+                raise TypeError(f"Net(network_file, phase, level, stages, weights) does not take {value!r} there")
         if phase not in (mode.TRAIN, mode.TEST):
             raise TypeError("Net needs a phase: caffe.TRAIN or caffe.TEST")
-        param = network if isinstance(network, pb.NetParameter) else read_net(network)
+        param = network_file if isinstance(network_file, pb.NetParameter) else read_net(network_file)
         state = pb.NetState()
         state.CopyFrom(param.state)
         state.phase = phase
@@ -79,6 +79,8 @@ class Net:
         described.CopyFrom(param)
         del described.layer[:]
         described.layer.extend([*input_layers(param), *param.layer])
+        for field in ("input", "input_shape", "input_dim"):
+            described.ClearField(field)
         self._param = insert_splits(filter_net(described, state))
         self.name = param.name
         self.blobs: OrderedDict[str, Blob] = OrderedDict()
@@ -86,7 +88,7 @@ class Net:
         self.layer_dict: OrderedDict[str, Layer] = OrderedDict()
         self._bottoms: list[list[str]] = []
         self._tops: list[list[str]] = []
-        self._owners: dict[str, Blob] = {}
+        self._owners: dict[str, int] = {}  # a shared parameter's name → its place among the learnable ones
         self.learnable: list[tuple[Blob, pb.ParamSpec]] = []
         unused: OrderedDict[str, None] = OrderedDict()
         for layer_param in self._param.layer:
@@ -94,11 +96,13 @@ class Net:
         self.inputs = [
             top for layer, tops in zip(self.layers, self._tops, strict=True) if layer.type == "Input" for top in tops
         ]
-        self.outputs = list(unused)
+        self.outputs = sorted(unused)  # Caffe's order, which its logs number
         self.blob_loss_weights = OrderedDict((name, 0.0) for name in self.blobs)
-        for layer, tops in zip(self.layers, self._tops, strict=True):
-            for top, weight in zip(tops, self._loss_weights(layer, tops), strict=True):
-                self.blob_loss_weights[top] = weight
+        self.loss_weights = [self._loss_weights(*of) for of in zip(self.layers, self._tops, strict=True)]
+        for tops, weights in zip(self._tops, self.loss_weights, strict=True):
+            self.blob_loss_weights.update(zip(tops, weights, strict=True))
+        for name in self.blobs:
+            self._put_loss_weight(name)
         self._needs = gradient_needs(self, self._param.force_backward)
         self._recorded: list[tuple | None] = [None] * len(self.layers)
 
@@ -110,8 +114,9 @@ class Net:
             raise UserError(f"two layers are named {param.name!r}; give each its own name")
         layer = make_layer(param)
         bottoms, tops = list(param.bottom), list(param.top)
-        if layer.is_loss and not tops:
-            tops = [f"({param.name})"]  # Caffe gives a loss without a top an automatic one
+        automatic = layer.is_loss and not tops
+        if automatic:  # as in Caffe, no output of the net
+            tops = [f"({param.name})"]
         for name in bottoms:
             unused.pop(name, None)
         with _naming(layer):
@@ -119,14 +124,17 @@ class Net:
             layer.setup(*shapes)
             self._share_parameters(layer)
             top_shapes = layer.top_shapes(*shapes)
-        for name, shape in zip(tops, top_shapes, strict=True):
-            if name in self.blobs and name not in bottoms:
-                raise UserError(f"two layers make the top {name!r}; one of them is {param.name!r}")
-            if name in bottoms:
+        for k, (name, shape) in enumerate(zip(tops, top_shapes, strict=True)):
+            in_place = bottoms[k : k + 1] == [name]
+            if in_place:
                 self.blobs[name].reshape(*shape)
+            elif name in self.blobs:
+                raise UserError(f"two layers make the top {name!r}; one of them is {param.name!r}")
             else:
                 self.blobs[name] = Blob(*shape)
-            unused[name] = None
+            if not automatic:
+                unused[name] = None
+        layer.fill_tops(*(self.blobs[name] for name in tops))
         self.layers.append(layer)
         self.layer_dict[param.name] = layer
         self._bottoms.append(bottoms)
@@ -134,24 +142,48 @@ class Net:
 
     def _share_parameters(self, layer: Layer) -> None:
         """Let parameters of one name be one blob, and note the rates of those that are nobody else's."""
+        if len(layer.param.param) > len(layer.blobs):
+            raise UserError(
+                f"layer {layer.name!r} ({layer.type}) has {len(layer.param.param)} param {{ }} for "
+                f"{len(layer.blobs)} parameter(s); take those away that are too many"
+            )
         for i, blob in enumerate(layer.blobs):
             spec = layer.param.param[i] if i < len(layer.param.param) else pb.ParamSpec()
-            owner = self._owners.get(spec.name) if spec.name else None
-            if owner is None:
-                self.learnable.append((blob, spec))
+            if spec.name not in self._owners:
                 if spec.name:
-                    self._owners[spec.name] = blob
-            elif owner.shape == blob.shape:
-                layer.blobs[i] = owner
-            else:
+                    self._owners[spec.name] = len(self.learnable)
+                self.learnable.append((blob, _copy(spec)))
+                continue
+            owner, rates = self.learnable[self._owners[spec.name]]
+            if owner.shape != blob.shape:
                 raise UserError(
                     f"layer {layer.name!r} cannot share the parameter {spec.name!r}: its shape is {blob.shape}, "
                     f"the owner's {owner.shape}"
                 )
+            layer.blobs[i] = owner
+            for field in ("lr_mult", "decay_mult"):  # whoever of the sharers says it first says it for all
+                if spec.HasField(field):
+                    if rates.HasField(field) and getattr(rates, field) != getattr(spec, field):
+                        raise UserError(
+                            f"layer {layer.name!r} gives the shared parameter {spec.name!r} another {field} than "
+                            "a layer before it; give one to all"
+                        )
+                    setattr(rates, field, getattr(spec, field))
 
     def _loss_weights(self, layer: Layer, tops: Sequence[str]) -> list[float]:
         weights = list(layer.param.loss_weight) or ([1.0] if layer.is_loss else [])
         return weights + [0.0] * (len(tops) - len(weights))
+
+    def _put_loss_weight(self, name: str) -> None:
+        """Let the gradient of a loss be its weight, until the user says otherwise (Caffe's SetLossWeights)."""
+        if weight := self.blob_loss_weights[name]:
+            memory = self.blobs[name].diff_memory
+            memory.put(torch.full(memory.shape, weight, device=mode.device()))
+
+    def _reshape_blob(self, name: str, shape: tuple[int, ...]) -> None:
+        if self.blobs[name].shape != shape:
+            self.blobs[name].reshape(*shape)
+            self._put_loss_weight(name)
 
     @property
     def params(self) -> "OrderedDict[str, list[Blob]]":
@@ -208,9 +240,9 @@ class Net:
         if set(inputs) != set(self.inputs):
             raise UserError(f"the net's inputs are {self.inputs}, but forward was given {sorted(inputs)}")
         for name, values in inputs.items():
-            if np.shape(values)[:1] != self.blobs[name].shape[:1]:
-                raise UserError(f"input {name!r} is {np.shape(values)} but its blob is {self.blobs[name].shape}")
-            self.blobs[name].data[...] = values
+            blob = self.blobs[name]
+            with _fitting(f"input {name!r}", values, blob.shape):
+                blob.data[...] = values
 
     def forward_range(self, first: int, last: int) -> float:
         """Compute layers number `first` to `last` and return their weighted loss."""
@@ -219,8 +251,8 @@ class Net:
             for i in range(first, last + 1):
                 with _naming(self.layers[i]):
                     self._forward_layer(i)
-                for top in self._tops[i]:
-                    if weight := self.blob_loss_weights[top]:
+                for top, weight in zip(self._tops[i], self.loss_weights[i], strict=True):
+                    if weight:
                         losses.append(weight * self.blobs[top].data_memory.tensor().sum())
         return float(torch.stack(losses).sum()) if losses else 0.0
 
@@ -233,7 +265,9 @@ class Net:
         leaves, tops = _apply(layer, inputs, self._needs[i] if record else None)
         self._recorded[i] = (leaves, tops if record else None)
         for name, top in zip(self._tops[i], tops or (), strict=False):
-            self.blobs[name].data_memory.put(top)
+            if top is not None:
+                self._reshape_blob(name, tuple(top.shape))
+                self.blobs[name].data_memory.put(top)
 
     def _read(self, name: str, i: int) -> torch.Tensor:
         """Return a bottom's tensor: a copy where the layer works in place on memory that the user was shown."""
@@ -261,7 +295,9 @@ class Net:
         for name, values in tops.items():
             if name not in self.blobs:
                 raise UserError(f"backward was given a gradient for {name!r}, which the net has not")
-            self.blobs[name].diff[...] = values
+            blob = self.blobs[name]
+            with _fitting(f"the gradient of {name!r}", values, blob.shape):
+                blob.diff[...] = values
         first = self._index(start) if start else len(self.layers) - 1
         last = self._index(end) if end else 0
         self.backward_range(first, last)
@@ -304,8 +340,6 @@ class Net:
                 _accumulate(layer.blobs[k - len(bottoms)], gradient)
 
     def _top_diff(self, name: str, top: torch.Tensor) -> torch.Tensor:
-        if weight := self.blob_loss_weights[name]:
-            return torch.full_like(top, weight)
         return self.blobs[name].diff_memory.tensor().to(top.dtype).reshape(top.shape)
 
     # Everything else
@@ -323,7 +357,7 @@ class Net:
             with _naming(layer):
                 shapes = layer.top_shapes(*(self.blobs[name].shape for name in bottoms))
             for name, shape in zip(tops, shapes, strict=True):
-                self.blobs[name].reshape(*shape)
+                self._reshape_blob(name, shape)
 
     def copy_from(self, weights: str | os.PathLike) -> None:
         """Copy parameters from a `.caffemodel`, by layer name; layers it lacks keep theirs."""
@@ -353,6 +387,10 @@ class Net:
         for layer in self.layers:
             layer.close()
 
+    def __del__(self):
+        for layer in getattr(self, "layers", ()):
+            layer.close(wait=False)
+
 
 def _copy(message):
     copy = type(message)()
@@ -364,6 +402,18 @@ def _autocast():
     if mode.precision() == "bf16":
         return torch.autocast(mode.device().type, torch.bfloat16)
     return nullcontext()
+
+
+@contextmanager
+def _fitting(what: str, values: np.ndarray, shape: tuple[int, ...]):
+    """Say in one line that values do not fit a blob. As in pycaffe they may be broadcast, but not over the batch."""
+    message = f"{what} is {np.shape(values)} but its blob is {shape}; reshape the blob or the values"
+    if np.shape(values)[:1] != shape[:1]:
+        raise UserError(message)
+    try:
+        yield
+    except ValueError:
+        raise UserError(message) from None
 
 
 class _naming:

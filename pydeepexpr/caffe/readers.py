@@ -68,9 +68,18 @@ def read_net(path: str | os.PathLike) -> pb.NetParameter:
 
 
 def read_solver(path: str | os.PathLike) -> pb.SolverParameter:
-    """Read a solver's prototxt; the deprecated `solver_type` becomes `type`."""
+    """Read a solver's prototxt.
+
+    As in Caffe, the deprecated `solver_type` becomes `type`, and a `snapshot_prefix` that is missing or a folder is
+    completed with the solver's own name.
+    """
     solver = read_text(path, pb.SolverParameter(), "solver")
     if solver.HasField("solver_type"):
         solver.type = _SOLVER_NAMES[solver.solver_type]
         solver.ClearField("solver_type")
+    name = Path(path).with_suffix("")
+    if not solver.HasField("snapshot_prefix"):
+        solver.snapshot_prefix = str(name)
+    elif Path(solver.snapshot_prefix).is_dir():
+        solver.snapshot_prefix = str(Path(solver.snapshot_prefix) / name.name)
     return solver

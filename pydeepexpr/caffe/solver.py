@@ -49,13 +49,15 @@ class Solver:
 
     def __init__(self, param):
         self.param = param if isinstance(param, pb.SolverParameter) else read_solver(param)
+        self.iter = 0
         learning_rate(self.param, 0)  # an unknown policy is better told now than after the first batch
         if self.param.regularization_type not in ("L1", "L2"):
             raise UserError(f"regularization_type {self.param.regularization_type!r} is unknown; use L1 or L2")
+        if self.param.snapshot:
+            self._snapshot_name("")  # a missing prefix, too
         if self.param.random_seed >= 0:
             mode.set_random_seed(self.param.random_seed)
         keep_freed_memory()
-        self.iter = 0
         self.net = Net(*_train_net(self.param))
         self.test_nets = [Net(net, mode.TEST, level, stages) for net, level, stages in _test_nets(self.param)]
         if len(self.test_nets) != len(self.param.test_iter):
@@ -202,11 +204,14 @@ class Solver:
             log.info("Iteration %d, Testing net (#%d)", self.iter, i)
             net.share_with(self.net)
             sums: dict[str, np.ndarray] = {}
+            loss = 0.0
             for _ in range(batches):
-                net.forward_range(0, len(net.layers) - 1)
+                loss += net.forward_range(0, len(net.layers) - 1)
                 for name in net.outputs:
                     sums[name] = sums.get(name, 0) + net.blobs[name].data.astype(np.float64)
             means = {name: total / batches for name, total in sums.items()}
+            if self.param.test_compute_loss and batches:
+                log.info("Test loss: %g", loss / batches)
             _log_outputs("Test", net, means)
             results.append(means)
         return results
@@ -293,11 +298,11 @@ def _log_outputs(phase: str, net: Net, outputs: dict[str, np.ndarray]) -> None:
 def _train_net(param: pb.SolverParameter) -> tuple:
     """Return (description, phase, level, stages) of the one training net that the solver names."""
     named = [param.HasField(field) for field in ("train_net_param", "train_net", "net_param", "net")]
-    if sum(named[:2]) > 1 or not any(named):
+    if sum(named) != 1:
         raise UserError("the solver must name its net once: net, net_param, train_net or train_net_param")
     if named[0]:
         net = param.train_net_param
-    elif named[2] and not named[1]:
+    elif named[2]:
         net = param.net_param
     else:
         net = read_net(param.train_net if named[1] else param.net)

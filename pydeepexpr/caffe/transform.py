@@ -51,6 +51,13 @@ class Transformer:
 
     def top_shape(self, image: np.ndarray) -> tuple[int, int, int]:
         """Return C×H×W of what an H×W×C image becomes."""
+        self.check(image)
+        height, width, channels = image.shape
+        crop = self.param.crop_size
+        return (channels, crop, crop) if crop else (channels, height, width)
+
+    def check(self, image: np.ndarray) -> None:
+        """Raise a UserError if an H×W×C image does not suit the parameters."""
         height, width, channels = image.shape
         crop = self.param.crop_size
         if crop > min(height, width):
@@ -59,7 +66,6 @@ class Transformer:
             raise UserError(f"the mean file is {self.mean_image.shape} (H, W, C) but the images are {image.shape}")
         if self.param.mean_value and len(self.param.mean_value) not in (1, channels):
             raise UserError(f"transform_param has {len(self.param.mean_value)} mean values for {channels} channels")
-        return (channels, crop, crop) if crop else (channels, height, width)
 
     def choose(self, image: np.ndarray, rng: np.random.Generator) -> Cut:
         """Return where to cut an H×W×C image."""

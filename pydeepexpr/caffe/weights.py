@@ -27,6 +27,8 @@ def load_weights(net, path: str | os.PathLike) -> None:
     model = read_message(path, pb.NetParameter(), "model")
     if model.layers and not model.layer:
         raise UserError(f"the model {os.fspath(path)} is of the old V1 format, which is not read so far")
+    if not model.layer:
+        raise UserError(f"the model {os.fspath(path)} holds no layers; give a .caffemodel")
     copies = []
     for stored in model.layer:
         if stored.name not in net.layer_dict:

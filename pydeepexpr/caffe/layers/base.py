@@ -69,8 +69,11 @@ class Layer:
         return [tuple(top.shape) for top in tops]
 
     def forward(self, *inputs: Tensor) -> Sequence[Tensor] | None:
-        """Return the tops from the bottoms, followed by the parameters. None leaves the tops as they are."""
+        """Return the tops from the bottoms, followed by the parameters. None leaves a top, or all, as they are."""
         raise NotImplementedError
+
+    def fill_tops(self, *tops: Blob) -> None:
+        """Put into the tops what they hold before the first forward. Called once."""
 
     def add_blob(self, shape: Sequence[int], filler: pb.FillerParameter) -> None:
         """Add a parameter blob, filled as told."""
@@ -78,8 +81,8 @@ class Layer:
         blob.data_memory.tensor().copy_(fill(shape, filler))
         self.blobs.append(blob)
 
-    def close(self) -> None:
-        """Let go of threads and files."""
+    def close(self, wait: bool = True) -> None:
+        """Let go of threads and files; wait for the threads' end unless told."""
 
 
 #: Layer classes by the name in `LayerParameter.type`.
@@ -126,14 +129,25 @@ def make_layer(param: pb.LayerParameter) -> Layer:
     Raises
     ------
     UserError
-        If the type is unknown or takes another number of bottoms or tops.
+        If the type is unknown or takes another number of bottoms or tops, or not each of them has its setting.
     """
     if param.type not in LAYERS:
         known = ", ".join(sorted(LAYERS))
         raise UserError(f"layer {param.name!r} has the unknown type {param.type!r}; known types: {known}")
     cls = LAYERS[param.type]
     _check_count(param, "bottom", len(param.bottom), cls.bottoms)
-    _check_count(param, "top", len(param.top), cls.tops)
+    if param.top or not cls.is_loss:  # a loss without a top gets one
+        _check_count(param, "top", len(param.top), cls.tops)
+    if len(param.loss_weight) not in (0, len(param.top)):
+        raise UserError(
+            f"layer {param.name!r} has {len(param.loss_weight)} loss_weight(s) for {len(param.top)} top(s); "
+            "give one for each, or none"
+        )
+    if len(param.propagate_down) not in (0, len(param.bottom)):
+        raise UserError(
+            f"layer {param.name!r} has {len(param.propagate_down)} propagate_down for {len(param.bottom)} bottom(s); "
+            "give one for each, or none"
+        )
     return cls(param)
 
 

@@ -23,7 +23,13 @@ class InnerProduct(Layer):
     def forward(self, x, weight, bias=None):
         p = self.param.inner_product_param
         x = x.flatten(canonical_axis(p.axis, x.dim()))
-        return (F.linear(x, weight.t() if p.transpose else weight, bias),)
+        weight = weight.t() if p.transpose else weight
+        if x.shape[-1] != weight.shape[1]:
+            raise UserError(
+                f"layer {self.name!r} (InnerProduct) was built for {weight.shape[1]} values along its axes and "
+                f"meets {x.shape[-1]}"
+            )
+        return (F.linear(x, weight, bias),)
 
 
 @layer_function("Softmax")

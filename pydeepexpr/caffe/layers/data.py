@@ -53,10 +53,11 @@ class Prefetcher:
             raise error
         return item
 
-    def close(self) -> None:
+    def close(self, wait: bool = True) -> None:
         """Stop the thread."""
         self._stop.set()
-        self._thread.join()
+        if wait:
+            self._thread.join()
 
 
 @layer("Data")
@@ -85,7 +86,7 @@ class Data(Layer):
         self._decoders: ThreadPoolExecutor | None = None
 
     def top_shapes(self):
-        image = datum_to_image(next(self._source.cycle()), self._transformer.decode_flag)
+        image = self._image(next(self._source.cycle()))
         batch = self.param.data_param.batch_size
         return [(batch, *self._transformer.top_shape(image)), (batch,)][: len(self.param.top)]
 
@@ -94,10 +95,10 @@ class Data(Layer):
         self.close()
         self._first_batch = batch
 
-    def close(self):
+    def close(self, wait=True):
         if self._prefetcher:
-            self._prefetcher.close()
-            self._decoders.shutdown()
+            self._prefetcher.close(wait)
+            self._decoders.shutdown(wait)
         self._prefetcher = self._decoders = None
 
     def forward(self):
@@ -115,17 +116,27 @@ class Data(Layer):
         p = self.param.data_param
         batch = self._first_batch
         skipped = int(np.random.default_rng(self._seed).integers(p.rand_skip)) if p.rand_skip else 0
-        datums = self._source.cycle(skipped + batch * p.batch_size)
+        records = self._source.cycle(skipped + batch * p.batch_size)
         while True:
             rng = np.random.default_rng([self._seed, batch])
-            chunk = [next(datums) for _ in range(p.batch_size)]
-            images = list(self._decoders.map(lambda d: datum_to_image(d, self._transformer.decode_flag), chunk))
+            chunk = [next(records) for _ in range(p.batch_size)]
+            images = list(self._decoders.map(self._image, chunk))
             cuts = [self._transformer.choose(image, rng) for image in images]
             pixels = self._stack(images, cuts)
             mean = self._transformer.mean_image
             means = None if mean is None else self._stack([mean] * len(cuts), cuts)
-            yield pixels, means, np.array([datum.label for datum in chunk], np.float32)
+            yield pixels, means, np.array([datum.label for _, datum in chunk], np.float32)
             batch += 1
+
+    def _image(self, record: tuple[bytes, pb.Datum]) -> np.ndarray:
+        """Return a record's pixels; an error names the record."""
+        key, datum = record
+        try:
+            image = datum_to_image(datum, self._transformer.decode_flag)
+            self._transformer.check(image)
+        except UserError as error:
+            raise UserError(f"record {key!r} of the LMDB {self._source.path}: {error}") from None
+        return image
 
     def _stack(self, images, cuts) -> np.ndarray:
         parts = [self._transformer.cut(image, cut) for image, cut in zip(images, cuts, strict=True)]

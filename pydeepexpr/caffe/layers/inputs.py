@@ -3,6 +3,7 @@
 from pydeepexpr.caffe import mode
 from pydeepexpr.caffe.fillers import fill
 from pydeepexpr.caffe.layers.base import Layer, layer
+from pydeepexpr.caffe.proto import caffe_pb2 as pb
 from pydeepexpr.errors import UserError
 
 
@@ -30,8 +31,9 @@ class DummyData(Layer):
 
     def top_shapes(self):
         p = self.param.dummy_data_param
-        shapes = [tuple(shape.dim) for shape in p.shape] or list(zip(p.num, p.channels, p.height, p.width, strict=True))
-        fillers = list(p.data_filler) or [p.data_filler.add()]
+        shapes = [tuple(shape.dim) for shape in p.shape]
+        shapes = shapes or list(zip(p.num, p.channels, p.height, p.width, strict=False))
+        fillers = list(p.data_filler) or [pb.FillerParameter()]
         count = len(self.param.top)
         if len(shapes) not in (1, count) or len(fillers) not in (1, count):
             raise UserError(f"layer {self.name!r} (DummyData) needs one shape and one filler, or one of each per top")
@@ -39,5 +41,12 @@ class DummyData(Layer):
         self.fillers = fillers * (count // len(fillers))
         return self.shapes
 
+    def fill_tops(self, *tops):
+        for top, shape, filler in zip(tops, self.shapes, self.fillers, strict=True):
+            top.data_memory.put(fill(shape, filler).to(mode.device()))
+
     def forward(self):
-        return [fill(shape, filler).to(mode.device()) for shape, filler in zip(self.shapes, self.fillers, strict=True)]
+        return [
+            None if filler.type == "constant" else fill(shape, filler).to(mode.device())
+            for shape, filler in zip(self.shapes, self.fillers, strict=True)
+        ]

@@ -3,6 +3,7 @@
 import torch.nn.functional as F
 
 from pydeepexpr.caffe.layers.base import layer_function
+from pydeepexpr.errors import UserError
 
 
 @layer_function("ReLU")
@@ -15,4 +16,7 @@ def relu(layer, x):
 @layer_function("Dropout")
 def dropout(layer, x):
     """Zero each element with probability dropout_ratio when training and scale the others by 1 / (1 − ratio)."""
-    return F.dropout(x, layer.param.dropout_param.dropout_ratio, training=layer.is_training)
+    ratio = layer.param.dropout_param.dropout_ratio
+    if not 0 <= ratio < 1:
+        raise UserError(f"layer {layer.name!r} (Dropout) needs a dropout_ratio from 0 to below 1, not {ratio:g}")
+    return F.dropout(x, ratio, training=layer.is_training)

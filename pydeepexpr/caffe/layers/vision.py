@@ -74,9 +74,13 @@ def pooling(layer, x):
         pad = (p.pad_h, p.pad_w) if p.HasField("pad_h") else (p.pad,) * 2
     if not all(kernel) or not all(stride):
         raise UserError(f"layer {layer.name!r} (Pooling) needs kernel_size and stride above 0, or global_pooling")
+    if any(q >= k for q, k in zip(pad, kernel, strict=True)):
+        raise UserError(f"layer {layer.name!r} (Pooling) needs a pad below its kernel_size: {pad} and {kernel}")
     ceil = p.round_mode == pb.PoolingParameter.CEIL
     size = [_pooled_size(*axis, ceil) for axis in zip(x.shape[2:], kernel, stride, pad, strict=True)]
     if p.pool == pb.PoolingParameter.AVE:
+        if any(2 * q > k for q, k in zip(pad, kernel, strict=True)):  # more than PyTorch pads
+            x, pad = F.pad(x, (pad[1], pad[1], pad[0], pad[0])), (0, 0)
         return F.avg_pool2d(x, kernel, stride, pad, ceil, count_include_pad=True)[:, :, : size[0], : size[1]]
     # One rule for any padding: pad with the least number, exactly as far as the last window reaches.
     beyond = [

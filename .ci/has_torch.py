@@ -1,4 +1,4 @@
-"""Exit with status 0 if this Python has a torch of the range in pyproject.toml. `make setup` asks; nothing is imported."""
+"""Exit with status 0 if this Python has a torch of the range in pyproject.toml; `make setup` asks."""
 
 import importlib.metadata
 import re

@@ -1,0 +1,82 @@
+"""What the engine's tests share: nets from text, small LMDBs, the log as lines, and a clean process-wide state."""
+
+import io
+
+import lmdb
+import numpy as np
+import pytest
+import torch
+from google.protobuf import text_format
+
+from pydeepexpr import caffe
+from pydeepexpr.caffe import mode
+from pydeepexpr.caffe.log import log, log_to
+from pydeepexpr.caffe.proto import caffe_pb2 as pb
+
+
+@pytest.fixture(autouse=True)
+def clean_mode():
+    """Let every test begin with the CPU, fp32 and a fixed PyTorch generator, and leave no trace of its choices."""
+    before = dict(mode._state)
+    mode._state.update(gpu=False, device_id=0, precision="fp32", seed=None)
+    torch.manual_seed(0)
+    yield
+    mode._state.update(before)
+
+
+@pytest.fixture
+def make_net():
+    """Return a function from a prototxt's text to a net, which is closed after the test."""
+    nets = []
+
+    def make(text, phase=caffe.TEST, **options):
+        nets.append(caffe.Net(text_format.Parse(text, pb.NetParameter()), phase, **options))
+        return nets[-1]
+
+    yield make
+    for net in nets:
+        net.close()
+
+
+@pytest.fixture
+def make_lmdb(tmp_path):
+    """Return a function that writes Datums, or raw bytes, to an LMDB and returns its path."""
+
+    def make(records, name="lmdb"):
+        path = tmp_path / name
+        with lmdb.open(str(path), map_size=1 << 24) as env, env.begin(write=True) as transaction:
+            for number, record in enumerate(records):
+                value = record if isinstance(record, bytes) else record.SerializeToString()
+                transaction.put(f"{number:08d}".encode(), value)
+        return path
+
+    return make
+
+
+@pytest.fixture
+def images():
+    """13 BGR pictures of 12×10 pixels, no two pixels of one channel and picture alike."""
+    rng = np.random.default_rng(5)
+    channels = [[rng.permutation(256)[:120].reshape(12, 10) for _ in range(3)] for _ in range(13)]
+    return np.array(channels, np.uint8).transpose(0, 2, 3, 1)
+
+
+@pytest.fixture
+def image_lmdb(images, make_lmdb):
+    """The pictures as raw Datums, each labelled by its number."""
+    return make_lmdb(raw_datum(image, label) for label, image in enumerate(images))
+
+
+def raw_datum(image, label=0):
+    height, width, channels = image.shape
+    content = image.transpose(2, 0, 1).tobytes()
+    return pb.Datum(channels=channels, height=height, width=width, label=label, data=content)
+
+
+@pytest.fixture
+def logged():
+    """A function that returns the log's lines so far."""
+    stream = io.StringIO()
+    handler = log_to(stream)
+    yield lambda: stream.getvalue().splitlines()
+    log.removeHandler(handler)

@@ -1,0 +1,99 @@
+"""Fillers against the distributions that filler.hpp defines."""
+
+import numpy as np
+import pytest
+import torch
+from google.protobuf import text_format
+from scipy import stats
+
+from pydeepexpr.caffe.fillers import FILLERS, fill
+from pydeepexpr.caffe.proto import caffe_pb2 as pb
+from pydeepexpr.errors import UserError
+
+WIDE = (40, 20, 5, 5)  # fan in 20·5·5 = 500, fan out 40·5·5 = 1000
+
+
+def drawn(shape, text):
+    torch.manual_seed(1)
+    values = fill(shape, text_format.Parse(text, pb.FillerParameter()))
+    assert values.dtype == torch.float32 and tuple(values.shape) == shape
+    return values.numpy().astype(np.float64)
+
+
+def assert_distribution(values, distribution):
+    """The Kolmogorov-Smirnov test: fixed seed, so this passes always or never."""
+    assert stats.kstest(values.ravel(), distribution.cdf).pvalue > 0.01
+
+
+def test_constant():
+    assert (drawn((3, 4), "value: 2.5") == 2.5).all() and (drawn((2,), "") == 0).all()
+
+
+def test_uniform():
+    assert_distribution(drawn(WIDE, 'type: "uniform" min: -2 max: 3'), stats.uniform(-2, 5))
+    assert_distribution(drawn(WIDE, 'type: "uniform"'), stats.uniform(0, 1))
+
+
+def test_gaussian():
+    assert_distribution(drawn(WIDE, 'type: "gaussian" mean: 1 std: 0.5'), stats.norm(1, 0.5))
+
+
+def test_sparse_gaussian_keeps_so_many_inputs_of_each_output():
+    # GaussianFiller: non-zero with probability sparse / num_outputs, where num_outputs is the blob's first axis
+    values = drawn((50, 2000), 'type: "gaussian" sparse: 10')
+    assert (values != 0).mean() == pytest.approx(0.2, abs=0.01)
+    assert_distribution(values[values != 0], stats.norm(0, 1))
+
+
+@pytest.mark.parametrize(("norm", "n"), [("FAN_IN", 500), ("FAN_OUT", 1000), ("AVERAGE", 750)])
+def test_xavier_and_msra(norm, n):
+    # filler.hpp: uniform of ±√(3 / n), gaussian of √(2 / n); fan in is count / num, fan out count / channels
+    limit = (3 / n) ** 0.5
+    assert_distribution(drawn(WIDE, f'type: "xavier" variance_norm: {norm}'), stats.uniform(-limit, 2 * limit))
+    assert_distribution(drawn(WIDE, f'type: "msra" variance_norm: {norm}'), stats.norm(0, (2 / n) ** 0.5))
+
+
+def test_xavier_of_a_bias_counts_one_input():
+    # of shape (n): count / num = 1
+    assert np.abs(drawn((1000,), 'type: "xavier"')).max() == pytest.approx(3**0.5, rel=0.01)
+
+
+def test_positive_unitball():
+    values = drawn((30, 4, 5), 'type: "positive_unitball"')
+    assert (values >= 0).all() and values.std() > 0.01
+    np.testing.assert_allclose(values.reshape(30, -1).sum(1), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 6])
+def test_bilinear(size):
+    # BilinearFiller::Fill, element by element
+    factor = -(-size // 2)
+    centre = (2 * factor - 1 - factor % 2) / (2 * factor)
+    wanted = [
+        [(1 - abs(x / factor - centre)) * (1 - abs(y / factor - centre)) for x in range(size)] for y in range(size)
+    ]
+    np.testing.assert_allclose(
+        drawn((2, 3, size, size), 'type: "bilinear"'), np.broadcast_to(wanted, (2, 3, size, size))
+    )
+
+
+def test_bilinear_of_four_is_the_usual_kernel_for_doubling():
+    row = np.array([0.25, 0.75, 0.75, 0.25])
+    np.testing.assert_allclose(drawn((1, 1, 4, 4), 'type: "bilinear"')[0, 0], np.outer(row, row))
+
+
+def test_equal_seeds_draw_equal_numbers():
+    for name in FILLERS:
+        np.testing.assert_array_equal(*(drawn((2, 2, 3, 3), f'type: "{name}"') for _ in range(2)))
+
+
+@pytest.mark.parametrize("shape", [(2, 2, 3, 4), (2, 3), (5,)])
+def test_bilinear_needs_a_square_kernel(shape):
+    with pytest.raises(UserError, match="the bilinear filler needs a square kernel"):
+        drawn(shape, 'type: "bilinear"')
+
+
+@pytest.mark.parametrize("name", ["Xavier", "", "normal"])
+def test_unknown_filler(name):
+    with pytest.raises(UserError, match=f"filler type '{name}' is unknown; use one of: constant, uniform, gaussian"):
+        drawn((2,), f'type: "{name}"')

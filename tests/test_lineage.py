@@ -1,0 +1,53 @@
+"""Kin may be compared, strangers and other pixels may not."""
+
+import dataclasses
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from pydeepexpr.errors import UserError
+from pydeepexpr.features import FeatureStore, write_store
+from pydeepexpr.lineage import ModelIdentity, check_kin
+
+TRANSFORM = {"scale": 0.015625, "mean_value": [104.0, 117.0, 123.0], "crop_size": 227}
+HUMAN = ModelIdentity("human.caffemodel", "a" * 64, (), TRANSFORM)
+MERY = ModelIdentity("mery.caffemodel", "b" * 64, ("c" * 64, "a" * 64), TRANSFORM)
+
+
+def store_of(path, model) -> FeatureStore:
+    row = pa.table({name: ["x"] for name in ("path", "source", "key")} | {"expression": pa.array([0], pa.int8())})
+    with write_store(path, model, np.zeros((7, 2))) as writer:
+        writer.append(np.zeros((1, 2)), np.full((1, 7), 1 / 7), np.zeros((1, 9)), row)
+    return FeatureStore.open(path)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return store_of(tmp_path / "store", MERY)
+
+
+def test_kin_may_be_compared(store):
+    for model in (MERY, HUMAN, dataclasses.replace(HUMAN, sha256="d" * 64, ancestry=("b" * 64,))):
+        check_kin(model, store)
+
+
+@pytest.mark.parametrize("ancestry", [(), ("a" * 64,)], ids=["stranger", "sibling"])
+def test_models_that_are_no_kin(store, ancestry):
+    stranger = dataclasses.replace(HUMAN, name="ray.caffemodel", sha256="e" * 64, ancestry=ancestry)
+    with pytest.raises(UserError, match=r"mery.caffemodel \(bbbbbbbb\).*ray.caffemodel \(eeeeeeee\)"):
+        check_kin(stranger, store)
+
+
+@pytest.mark.parametrize("change", [{"scale": 1.0}, {"mean_value": [0.0, 0.0, 0.0]}, {"crop_size": 224}])
+def test_pixels_prepared_differently(store, change):
+    with pytest.raises(UserError, match="pixels prepared as"):
+        check_kin(dataclasses.replace(HUMAN, transform={**TRANSFORM, **change}), store)
+
+
+def test_a_mean_file_is_known_by_its_content(tmp_path):
+    transform = {"crop_size": 227, "mean_file": "data/mean.binaryproto", "mean_sha256": "f" * 64}
+    opened = store_of(tmp_path / "s", dataclasses.replace(HUMAN, transform=transform))
+    check_kin(dataclasses.replace(HUMAN, transform={**transform, "mean_file": "elsewhere.binaryproto"}), opened)
+    with pytest.raises(UserError, match="pixels"):
+        check_kin(dataclasses.replace(HUMAN, transform={**transform, "mean_sha256": "0" * 64}), opened)
