@@ -49,4 +49,5 @@ class Reader:
     read: Callable[[Path], Iterator[Record | Reject]]
     #: Every image is known to show one face that fills it, so the whole image may stand in for a face not found.
     cropped: bool
-    about: str  #: one line for the help
+    about: str  #: one line for the help: the layout that is read
+    licence: str  #: who lets whom use the images

@@ -92,8 +92,10 @@ def register(
     for what, number in (("limit", limit), ("number of workers", workers)):
         if number is not None and number < 1:
             raise UserError(f"the {what} must be at least 1, got {number}")
-    _check_out(root, out)
     reader = READERS[database]
+    if not root.exists():
+        raise UserError(f"there is no {database} at {root} ({reader.about}); licence: {reader.licence}")
+    _check_out(root, out)
     run = {
         "database": database,
         "root": str(root.resolve()),

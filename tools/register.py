@@ -8,12 +8,17 @@ import argparse
 from lmdb_builders import READERS
 from lmdb_builders.register import register
 from pydeepexpr.cli import run
+from pydeepexpr.faces import LANDMARK_LICENCE
 
 
 def main() -> None:
-    readers = "\n".join(f"  {name:10s} {reader.about}" for name, reader in READERS.items())
+    readers = "\n".join(
+        f"  {name:10s} {reader.about}\n{'':12s} licence: {reader.licence}" for name, reader in READERS.items()
+    )
     parser = argparse.ArgumentParser(
-        description=__doc__, epilog=f"databases:\n{readers}", formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__,
+        epilog=f"databases:\n{readers}\n\n{LANDMARK_LICENCE}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("root", metavar="ROOT", help="where the database lies")
     parser.add_argument("out", metavar="OUT", help="the folder to make (docs/formats.md)")

@@ -9,6 +9,7 @@ from pydeepexpr.cli import run
 from pydeepexpr.engine import DEVICES
 from pydeepexpr.evaluation.results import draw_sheet, record_of, table_of
 from pydeepexpr.evaluation.style import check_ending
+from pydeepexpr.faces import LANDMARK_LICENCE
 from pydeepexpr.files import write_json
 from pydeepexpr.gallery import Gallery
 from pydeepexpr.pipeline import FeatureStore, Recogniser, Retriever
@@ -16,7 +17,9 @@ from pydeepexpr.retrieval import NORMALISATIONS, SORT_KEYS
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=LANDMARK_LICENCE, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     add = parser.add_argument
     add("queries", nargs="+", metavar="QUERY", help="photograph")
     add("--store", required=True, help="feature store to search (tools/extract_features.py)")

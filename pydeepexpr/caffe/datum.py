@@ -45,8 +45,10 @@ def _shape_of(proto: pb.BlobProto) -> tuple[int, ...]:
     return tuple(proto.shape.dim)  # Caffe writes no shape at all for a single number
 
 
-def blobproto_to_array(proto: pb.BlobProto, diff: bool = False) -> np.ndarray:
+def blobproto_to_array(proto: pb.BlobProto, diff: bool = False, what: str = "a stored blob") -> np.ndarray:
     """Return a BlobProto's data (or diff) as a float32 array of its shape, old four-dimensional ones included.
+
+    `what` names it in the error.
 
     Raises
     ------
@@ -56,7 +58,7 @@ def blobproto_to_array(proto: pb.BlobProto, diff: bool = False) -> np.ndarray:
     values = (proto.double_diff or proto.diff) if diff else (proto.double_data or proto.data)
     shape = _shape_of(proto)
     if len(values) != np.prod(shape, dtype=np.int64):
-        raise UserError(f"a stored blob says {shape} but holds {len(values)} values; the file is damaged")
+        raise UserError(f"{what} says {shape} but holds {len(values)} values; the file is damaged")
     return np.fromiter(values, np.float32, len(values)).reshape(shape)
 
 
@@ -85,5 +87,8 @@ def _varint(value: int) -> bytes:
 
 def read_mean(path: str | os.PathLike) -> np.ndarray:
     """Return the mean image of a `.binaryproto` file as a C×H×W float32 array."""
-    mean = blobproto_to_array(read_message(path, pb.BlobProto(), "mean file"))
+    what = f"the mean file {os.fspath(path)}"
+    mean = blobproto_to_array(read_message(path, pb.BlobProto(), "mean file"), what=what)
+    if mean.ndim < 3 or mean.size != np.prod(mean.shape[-3:]):
+        raise UserError(f"{what} is {mean.shape}, no single C×H×W image; make it again")
     return mean.reshape(mean.shape[-3:])

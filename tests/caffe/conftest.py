@@ -7,11 +7,16 @@ import numpy as np
 import pytest
 import torch
 from google.protobuf import text_format
+from hypothesis import settings
 
 from pydeepexpr import caffe
 from pydeepexpr.caffe import mode
 from pydeepexpr.caffe.log import log, log_to
 from pydeepexpr.caffe.proto import caffe_pb2 as pb
+
+# The first example pays for what PyTorch does once, so no deadline; few examples, for two slow cores.
+settings.register_profile("engine", deadline=None, max_examples=50)
+settings.load_profile("engine")
 
 
 @pytest.fixture(autouse=True)

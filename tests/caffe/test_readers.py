@@ -69,9 +69,17 @@ def test_old_layers_are_refused_by_name(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("number", "name"), [("SGD", "SGD"), ("NESTEROV", "Nesterov"), ("ADAGRAD", "AdaGrad"), ("RMSPROP", "RMSProp")]
-    + [("ADADELTA", "AdaDelta"), ("ADAM", "Adam"), ("1", "Nesterov")],
-)  # fmt: skip
+    ("number", "name"),
+    [
+        ("SGD", "SGD"),
+        ("NESTEROV", "Nesterov"),
+        ("ADAGRAD", "AdaGrad"),
+        ("RMSPROP", "RMSProp"),
+        ("ADADELTA", "AdaDelta"),
+        ("ADAM", "Adam"),
+        ("1", "Nesterov"),
+    ],
+)
 def test_the_deprecated_solver_type(tmp_path, number, name):
     # UpgradeSolverType
     path = tmp_path / "solver.prototxt"

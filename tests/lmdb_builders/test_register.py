@@ -224,7 +224,7 @@ def test_no_face_anywhere(tmp_path):
     ("change", "message"),
     [
         ({"database": "nonesuch"}, "folder, fer2013"),
-        ({"root": "absent"}, "no folder"),
+        ({"root": "absent"}, r"there is no folder at absent .*; licence: "),
         ({"root": "."}, "names no expression"),
         ({"root": "photographs/joy/a.png"}, "not a folder"),
         ({"out": "photographs"}, "into the database itself"),

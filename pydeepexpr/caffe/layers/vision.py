@@ -17,6 +17,10 @@ def _pair(layer: Layer, p, name: str, default: int, h: str, w: str) -> tuple[int
         if len(getattr(p, name)):
             raise UserError(f"layer {layer.name!r} gives {name} and {h}/{w}; keep the one or the other")
         return getattr(p, h), getattr(p, w)
+    return _one_or_two(layer, p, name, default)
+
+
+def _one_or_two(layer: Layer, p, name: str, default: int) -> tuple[int, int]:
     values = list(getattr(p, name)) or [default]
     if len(values) > 2:
         raise UserError(f"layer {layer.name!r} gives {name} {len(values)} times; 2-D convolution takes one or two")
@@ -34,9 +38,11 @@ class Convolution(Layer):
         self.kernel = _pair(self, p, "kernel_size", 0, "kernel_h", "kernel_w")
         self.stride = _pair(self, p, "stride", 1, "stride_h", "stride_w")
         self.pad = _pair(self, p, "pad", 0, "pad_h", "pad_w")
-        self.dilation = (p.dilation[0], p.dilation[-1]) if p.dilation else (1, 1)
-        if not p.num_output or not all(self.kernel) or not all(self.stride):
-            raise UserError(f"layer {self.name!r} (Convolution) needs num_output, kernel_size and stride above 0")
+        self.dilation = _one_or_two(self, p, "dilation", 1)
+        if not all((p.num_output, p.group, *self.kernel, *self.stride, *self.dilation)):
+            raise UserError(
+                f"layer {self.name!r} (Convolution) needs num_output, kernel_size, stride, dilation and group above 0"
+            )
         if bottom[1] % p.group or p.num_output % p.group:
             raise UserError(
                 f"layer {self.name!r}: {bottom[1]} inputs and {p.num_output} outputs do not divide by group {p.group}"
