@@ -11,7 +11,8 @@ REGISTERED := data/registered/fer2013
 LMDB := data/lmdb/fer2013
 NAME ?= human
 RUN_DIR := runs/$(NAME)
-MODEL ?= $(RUN_DIR)/$(NAME).caffemodel
+# One's own training where there is one, else the model that comes with the repository.
+MODEL ?= $(or $(wildcard $(RUN_DIR)/$(NAME).caffemodel),models/human.caffemodel)
 STORE ?= stores/$(NAME)-val
 EPOCHS ?= 50
 DROP_EVERY ?= 10
@@ -68,9 +69,6 @@ features: $(STORE)/meta.json  ## FC6 of the validation images, into STORE
 
 $(STORE)/meta.json: $(MODEL) $(LMDB)/build.json | $(READY)
 	$(RUN) tools/extract_features.py $(MODEL) $(LMDB)/val_lmdb $(STORE) --device $(DEVICE)
-
-$(MODEL):
-	$(MAKE) train-human
 
 retrieve: $(STORE)/meta.json  ## rank STORE for the photograph QUERY=… and draw SHEET
 	@test -n "$(QUERY)" || { echo "error: name a photograph: make retrieve QUERY=photo.jpg"; exit 2; }

@@ -3,17 +3,41 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pydeepexpr.caffe.proto import caffe_pb2 as pb
+from pydeepexpr.errors import UserError
 from pydeepexpr.files import provenance, sha256_of, write_json
 
-__all__ = ["ancestry_of", "write_card"]
+__all__ = ["BAD_CARD", "ancestry_of", "read_card", "write_card"]
+
+BAD_CARD = "cannot be read or lacks sha256, deploy, or a transform with crop_size, scale and mean; train again"
+
+
+def read_card(model: Path) -> dict[str, Any]:
+    """Return the card that stands beside a model.
+
+    Raises
+    ------
+    UserError
+        If there is none, it cannot be read, or it is of another model (SHA-256).
+    """
+    path = model.with_suffix(".json")
+    if not path.is_file():
+        raise UserError(f"{model} has no card {path.name} beside it; tools/train.py writes one with the model")
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+        expected, _, _ = card["sha256"], card["transform"]["crop_size"], Path(card["deploy"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UserError(f"the card {path} {BAD_CARD}") from None
+    if sha256_of(model) != expected:
+        raise UserError(f"{model} is not the model that {path.name} describes (SHA-256 differs); get both again")
+    return card
 
 
 def ancestry_of(model: Path) -> list[str]:
     """Return the SHA-256 of a model, of the one it was fine-tuned from, and so on, as far as cards tell."""
-    card = model.with_suffix(".json")
-    older = json.loads(card.read_text(encoding="utf-8")).get("ancestry", []) if card.exists() else []
+    older = read_card(model).get("ancestry", []) if model.with_suffix(".json").exists() else []
     return [sha256_of(model), *older]
 
 

@@ -1,6 +1,5 @@
 """A trained network as a function of registered faces: FC6 and class probabilities."""
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,10 @@ from typing import Any
 import numpy as np
 
 from pydeepexpr import paths
-from pydeepexpr.caffe.datum import read_mean
+from pydeepexpr.caffe.mode import TEST
+from pydeepexpr.caffe.proto import caffe_pb2 as pb
+from pydeepexpr.caffe.transform import Transformer
+from pydeepexpr.card import BAD_CARD, read_card
 from pydeepexpr.engine import use_device
 from pydeepexpr.errors import UserError
 from pydeepexpr.files import sha256_of
@@ -17,7 +19,6 @@ from pydeepexpr.lineage import ModelIdentity
 __all__ = ["PixelTransform", "Recogniser"]
 
 _BATCH = 50
-_BAD_CARD = "cannot be read or lacks sha256, deploy, or a transform with crop_size, scale and mean; train again"
 
 
 class PixelTransform:
@@ -46,15 +47,18 @@ class PixelTransform:
         self.crop, scale = int(record["crop_size"]), float(record.get("scale", 1.0))
         if self.crop < 1:
             raise ValueError(f"crop_size {self.crop}")
-        self.scale = np.float32(scale)
+        param = pb.TransformationParameter(crop_size=self.crop, scale=scale)
         self.record: dict[str, Any] = {"scale": scale, "crop_size": self.crop}
         if "mean_file" in record:
             path = _find_mean(record["mean_file"], folder)
-            self.mean = read_mean(path).transpose(1, 2, 0)
+            param.mean_file = str(path)
+            self._transformer = Transformer(param, TEST)
             self.record |= {"mean_file": record["mean_file"], "mean_sha256": sha256_of(path)}
         else:
-            self.mean = np.broadcast_to(np.asarray(record.get("mean_value", 0.0), dtype=np.float32), 3)
-            self.record["mean_value"] = self.mean.tolist()
+            mean = np.broadcast_to(np.asarray(record.get("mean_value", 0.0), dtype=np.float32), 3).tolist()
+            param.mean_value.extend(mean)
+            self._transformer = Transformer(param, TEST)
+            self.record["mean_value"] = mean
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Return the network's input for one image.
@@ -68,15 +72,9 @@ class PixelTransform:
         -------
         (3, crop, crop) float32 array
         """
-        height, width = image.shape[:2]
-        if image.ndim != 3 or image.shape[2] != 3 or min(height, width) < self.crop:
+        if image.ndim != 3 or image.shape[2] != 3 or min(image.shape[:2]) < self.crop:
             raise UserError(f"the network needs BGR images of at least {self.crop}×{self.crop}, not {image.shape}")
-        if self.mean.ndim == 3 and self.mean.shape != image.shape:
-            raise UserError(f"the mean image is of shape {self.mean.shape}, the face of shape {image.shape}")
-        top, left = (height - self.crop) // 2, (width - self.crop) // 2
-        window = np.s_[top : top + self.crop, left : left + self.crop]
-        mean = self.mean[window] if self.mean.ndim == 3 else self.mean
-        return ((image[window].astype(np.float32) - mean) * self.scale).transpose(2, 0, 1)
+        return self._transformer.centre(image)
 
 
 class Recogniser:
@@ -111,7 +109,7 @@ class Recogniser:
         from pydeepexpr.engine import caffe
 
         weights = paths.find(weights)
-        card = _read_card(weights)
+        card = read_card(weights)
         deploy = Path(deploy) if deploy else _find_deploy(card["deploy"], weights.parent)
         if not deploy.is_file():
             raise UserError(f"there is no deploy prototxt at {deploy}")
@@ -161,25 +159,11 @@ class Recogniser:
             raise UserError(f"{deploy}: FC7 of shape {fc7} does not stand between FC6 {dims} and the probabilities")
 
 
-def _read_card(weights: Path) -> dict[str, Any]:
-    path = weights.with_suffix(".json")
-    if not path.is_file():
-        raise UserError(f"{weights} has no card {path.name} beside it; tools/train.py writes one with the model")
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-        expected, _, _ = card["sha256"], card["transform"]["crop_size"], Path(card["deploy"])
-    except (OSError, ValueError, KeyError, TypeError):
-        raise UserError(f"the card {path} {_BAD_CARD}") from None
-    if sha256_of(weights) != expected:
-        raise UserError(f"{weights} is not the model that {path.name} describes (SHA-256 differs); get both again")
-    return card
-
-
 def _transform_of(card: dict[str, Any], weights: Path) -> PixelTransform:
     try:
         return PixelTransform(card["transform"], weights.parent)
     except (ValueError, TypeError):
-        raise UserError(f"the card {weights.with_suffix('.json')} {_BAD_CARD}") from None
+        raise UserError(f"the card {weights.with_suffix('.json')} {BAD_CARD}") from None
 
 
 def _find_deploy(name: str, beside: Path) -> Path:

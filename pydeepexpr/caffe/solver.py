@@ -53,8 +53,10 @@ class Solver:
         learning_rate(self.param, 0)  # an unknown policy is better told now than after the first batch
         if self.param.regularization_type not in ("L1", "L2"):
             raise UserError(f"regularization_type {self.param.regularization_type!r} is unknown; use L1 or L2")
-        if self.param.snapshot:
-            self._snapshot_name("")  # a missing prefix, too
+        if self.param.snapshot:  # and so are a missing prefix and a format that is not written
+            self._snapshot_name("")
+        if self.param.snapshot or self.param.snapshot_after_train:
+            self._check_snapshot_format()
         if self.param.random_seed >= 0:
             mode.set_random_seed(self.param.random_seed)
         keep_freed_memory()
@@ -223,10 +225,13 @@ class Solver:
             raise UserError("the solver takes snapshots but has no snapshot_prefix; add one")
         return f"{self.param.snapshot_prefix}_iter_{self.iter}{suffix}"
 
-    def snapshot(self) -> None:
-        """Write `PREFIX_iter_N.caffemodel` and `.solverstate`, each whole or not at all, the state last."""
+    def _check_snapshot_format(self) -> None:
         if self.param.snapshot_format != pb.SolverParameter.BINARYPROTO:
             raise UserError("snapshot_format HDF5 is not written so far; use BINARYPROTO")
+
+    def snapshot(self) -> None:
+        """Write `PREFIX_iter_N.caffemodel` and `.solverstate`, each whole or not at all, the state last."""
+        self._check_snapshot_format()
         model, state = self._snapshot_name(".caffemodel"), self._snapshot_name(".solverstate")
         log.info("Snapshotting to binary proto file %s", model)
         save_weights(self.net, model, with_diff=self.param.snapshot_diff)

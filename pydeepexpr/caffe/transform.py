@@ -92,3 +92,14 @@ class Transformer:
         if self.param.scale != 1:
             values *= self.param.scale
         return values.permute(0, 3, 1, 2)
+
+    def centre(self, image: np.ndarray) -> np.ndarray:
+        """Return C×H×W float32 of one H×W×C image, cut in the centre and not mirrored."""
+        self.check(image)
+        side = self.param.crop_size
+        top, left = np.subtract(image.shape[:2], side or image.shape[:2]) // 2
+        pixels, mean = (
+            part if part is None else torch.from_numpy(self.cut(part, Cut(top, left, mirror=False))[None].copy())
+            for part in (image, self.mean_image)
+        )
+        return self.finish(pixels, mean)[0].numpy()
