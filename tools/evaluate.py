@@ -48,6 +48,8 @@ def main() -> None:
     what.add_argument("manifest", metavar="MANIFEST", help="manifest.parquet of a registered folder")
     what.add_argument("--each", type=int, default=10, metavar="N", help="names an expression (default: 10)")
     what.add_argument("--seed", type=int, default=2016, help="default: 2016")
+    what.add_argument("--exclude", metavar="LIST", help="a list of names not to choose")
+    what.add_argument("--fewer", action="store_true", help="take all of an expression that has fewer than N")
     what.set_defaults(call=report.print_queries)
 
     given = vars(parser.parse_args())

@@ -107,13 +107,17 @@ def report_retrieval(
     return table
 
 
-def print_queries(manifest: File, each: int = 10, seed: int = 2016) -> str:
+def print_queries(
+    manifest: File, each: int = 10, seed: int = 2016, exclude: File | None = None, fewer: bool = False
+) -> str:
     """Return a list of queries chosen by lot, with a header that says how."""
-    names = pick_queries(manifest, each, seed)
+    names = pick_queries(manifest, each, seed, exclude=read_queries(exclude) if exclude else (), fewer=fewer)
+    options = (f" --exclude {os.fspath(exclude)}" if exclude else "") + (" --fewer" if fewer else "")
+    count = f"At most {each}" if fewer else f"{each}"
     header = (
-        f"# {each} photographs an expression, drawn by lot among those in which a face is detected.\n"
+        f"# {count} photographs an expression, drawn by lot among those in which a face is detected.\n"
         "# Queries of an evaluation: never train on them.\n"
-        f"# Made by: tools/evaluate.py pick-queries MANIFEST --each {each} --seed {seed}\n"
+        f"# Made by: tools/evaluate.py pick-queries MANIFEST --each {each} --seed {seed}{options}\n"
     )
     return header + "\n".join(names)
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +123,9 @@ def read_queries(path: str | os.PathLike) -> list[str]:
     return names
 
 
-def pick_queries(manifest: str | os.PathLike, each: int = 10, seed: int = 0) -> list[str]:
+def pick_queries(
+    manifest: str | os.PathLike, each: int = 10, seed: int = 0, *, exclude: Collection[str] = (), fewer: bool = False
+) -> list[str]:
     """Choose queries by lot: `each` an expression, among the images in which a face was detected.
 
     Parameters
@@ -134,6 +136,10 @@ def pick_queries(manifest: str | os.PathLike, each: int = 10, seed: int = 0) -> 
         Names an expression.
     seed : int
         The same seed and manifest give the same names.
+    exclude : collection of str
+        Names not to choose: those of another list.
+    fewer : bool
+        Where an expression has fewer than `each`, take them all instead of raising an error.
 
     Returns
     -------
@@ -148,8 +154,8 @@ def pick_queries(manifest: str | os.PathLike, each: int = 10, seed: int = 0) -> 
     chosen = []
     for label, expression in enumerate(EXPRESSIONS):
         rows = zip(table["source"], table["expression"], table["face"], strict=True)
-        names = sorted(name for name, its, face in rows if its == label and face == "detected")
-        if len(names) < each:
+        names = sorted({name for name, its, face in rows if its == label and face == "detected"} - set(exclude))
+        if len(names) < each and not fewer:
             raise UserError(f"{os.fspath(manifest)} has {len(names)} detected faces of {expression}, fewer than {each}")
-        chosen += sorted(generator.choice(names, each, replace=False).tolist())
+        chosen += sorted(generator.choice(names, min(each, len(names)), replace=False).tolist())
     return chosen

@@ -147,3 +147,18 @@ def test_the_committed_list_has_ten_an_expression():
     names = read_queries(LIST)
     assert len(set(names)) == 70
     assert [name.split("/")[0] for name in names] == [expression for expression in EXPRESSIONS for _ in range(10)]
+
+
+def test_a_second_list_shares_no_name_with_the_first(tmp_path):
+    names = {label: [f"{label}/{i}.jpg" for i in range(6)] for label in EXPRESSIONS}
+    table = {
+        "source": [name for its in names.values() for name in its],
+        "expression": pa.array([label for label in range(7) for _ in range(6)], pa.int8()),
+        "face": ["detected"] * 42,
+    }
+    pq.write_table(pa.table(table), tmp_path / "manifest.parquet")
+    first = pick_queries(tmp_path / "manifest.parquet", 4, seed=0)
+    second = pick_queries(tmp_path / "manifest.parquet", 4, seed=0, exclude=first, fewer=True)
+    assert len(first) == 28 and set(first) | set(second) == set(table["source"]) and not set(first) & set(second)
+    with pytest.raises(UserError, match="2 detected faces of anger, fewer than 4"):
+        pick_queries(tmp_path / "manifest.parquet", 4, seed=0, exclude=first)
