@@ -3,13 +3,13 @@
 import os
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import torch
 
 from pydeepexpr.caffe import mode
 from pydeepexpr.caffe.blob import Blob
+from pydeepexpr.caffe.execution import accumulate, apply, autocast, fitting, naming
 from pydeepexpr.caffe.graph import filter_net, input_layers, insert_splits
 from pydeepexpr.caffe.layers.base import Layer, make_layer
 from pydeepexpr.caffe.need import gradient_needs
@@ -119,7 +119,7 @@ class Net:
             tops = [f"({param.name})"]
         for name in bottoms:
             unused.pop(name, None)
-        with _naming(layer):
+        with naming(layer):
             shapes = [self.blobs[name].shape for name in bottoms]
             layer.setup(*shapes)
             self._share_parameters(layer)
@@ -241,15 +241,15 @@ class Net:
             raise UserError(f"the net's inputs are {self.inputs}, but forward was given {sorted(inputs)}")
         for name, values in inputs.items():
             blob = self.blobs[name]
-            with _fitting(f"input {name!r}", values, blob.shape):
+            with fitting(f"input {name!r}", values, blob.shape):
                 blob.data[...] = values
 
     def forward_range(self, first: int, last: int) -> float:
         """Compute layers number `first` to `last` and return their weighted loss."""
         losses = []
-        with _autocast():
+        with autocast():
             for i in range(first, last + 1):
-                with _naming(self.layers[i]):
+                with naming(self.layers[i]):
                     self._forward_layer(i)
                 for top, weight in zip(self._tops[i], self.loss_weights[i], strict=True):
                     if weight:
@@ -262,7 +262,7 @@ class Net:
         inputs += [blob.data_memory.tensor() for blob in layer.blobs]
         # When training, the graph is recorded for the gradient that will follow; when testing, `backward` makes it.
         record = layer.is_training and any(self._needs[i])
-        leaves, tops = _apply(layer, inputs, self._needs[i] if record else None)
+        leaves, tops = apply(layer, inputs, self._needs[i] if record else None)
         self._recorded[i] = (leaves, tops if record else None)
         for name, top in zip(self._tops[i], tops or (), strict=False):
             if top is not None:
@@ -296,7 +296,7 @@ class Net:
             if name not in self.blobs:
                 raise UserError(f"backward was given a gradient for {name!r}, which the net has not")
             blob = self.blobs[name]
-            with _fitting(f"the gradient of {name!r}", values, blob.shape):
+            with fitting(f"the gradient of {name!r}", values, blob.shape):
                 blob.diff[...] = values
         first = self._index(start) if start else len(self.layers) - 1
         last = self._index(end) if end else 0
@@ -308,7 +308,7 @@ class Net:
         """Compute the gradients of layers number `first` down to `last`."""
         for i in range(first, last - 1, -1):
             if any(self._needs[i]):
-                with _naming(self.layers[i]):
+                with naming(self.layers[i]):
                     self._backward_layer(i)
 
     def _backward_layer(self, i: int) -> None:
@@ -317,8 +317,8 @@ class Net:
             raise UserError("backward was called before forward")
         leaves, tops = self._recorded[i]
         if tops is None:
-            with _autocast():
-                leaves, tops = _apply(layer, [leaf.detach() for leaf in leaves], needs)
+            with autocast():
+                leaves, tops = apply(layer, [leaf.detach() for leaf in leaves], needs)
         self._recorded[i] = (leaves, None)  # the graph is used up; another backward makes it anew
         wanted = [leaf for leaf, need in zip(leaves, needs, strict=True) if need]
         pairs = [
@@ -337,7 +337,7 @@ class Net:
             if k < len(bottoms):
                 bottoms[k].diff_memory.put(torch.zeros_like(leaves[k]) if gradient is None else gradient)
             elif gradient is not None:
-                _accumulate(layer.blobs[k - len(bottoms)], gradient)
+                accumulate(layer.blobs[k - len(bottoms)], gradient)
 
     def _top_diff(self, name: str, top: torch.Tensor) -> torch.Tensor:
         return self.blobs[name].diff_memory.tensor().to(top.dtype).reshape(top.shape)
@@ -354,7 +354,7 @@ class Net:
         for layer, bottoms, tops in zip(self.layers, self._bottoms, self._tops, strict=True):
             if layer.type == "Input":
                 continue  # the user's shape stands
-            with _naming(layer):
+            with naming(layer):
                 shapes = layer.top_shapes(*(self.blobs[name].shape for name in bottoms))
             for name, shape in zip(tops, shapes, strict=True):
                 self._reshape_blob(name, shape)
@@ -396,54 +396,3 @@ def _copy(message):
     copy = type(message)()
     copy.CopyFrom(message)
     return copy
-
-
-def _autocast():
-    if mode.precision() == "bf16":
-        return torch.autocast(mode.device().type, torch.bfloat16)
-    return nullcontext()
-
-
-@contextmanager
-def _fitting(what: str, values: np.ndarray, shape: tuple[int, ...]):
-    """Say in one line that values do not fit a blob. As in pycaffe they may be broadcast, but not over the batch."""
-    message = f"{what} is {np.shape(values)} but its blob is {shape}; reshape the blob or the values"
-    if np.shape(values)[:1] != shape[:1]:
-        raise UserError(message)
-    try:
-        yield
-    except ValueError:
-        raise UserError(message) from None
-
-
-class _naming:
-    """Turn an error of PyTorch's inside a layer into one that names the layer."""
-
-    def __init__(self, layer: Layer):
-        self._layer = layer
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, trace):
-        if kind is RuntimeError or kind is IndexError:
-            first_line = str(error).splitlines()[0]
-            raise UserError(f"layer {self._layer.name!r} ({self._layer.type}): {first_line}") from error
-
-
-def _apply(layer: Layer, inputs: Sequence[torch.Tensor], needs: Sequence[bool] | None):
-    """Run a layer on detached inputs; record gradients for those that need one (None: record nothing)."""
-    leaves = [tensor.detach() for tensor in inputs]
-    if needs is not None:
-        for leaf, need in zip(leaves, needs, strict=True):
-            leaf.requires_grad_(need)
-    with torch.set_grad_enabled(needs is not None):
-        return leaves, layer.forward(*leaves)
-
-
-def _accumulate(blob: Blob, gradient: torch.Tensor) -> None:
-    memory = blob.diff_memory
-    if memory.is_zero():
-        memory.put(gradient.to(torch.float32))
-    else:
-        memory.tensor().add_(gradient)

@@ -122,6 +122,7 @@ class Solver:
         """Train until iteration `last`, or until `stop` is set."""
         p = self.param
         self._displayed = (self.iter, time.monotonic())
+        self._losses.clear()  # as Caffe: the displayed average is over this call
         while self.iter < last:
             if stop is not None and stop.is_set():
                 return
@@ -271,7 +272,6 @@ class Solver:
         for history, array in zip(self.history, arrays, strict=True):
             history.copy_(torch.from_numpy(array.reshape(history.shape)))
         self.iter = state.iter
-        self._losses.clear()
         for layer in self.net.layers:
             if hasattr(layer, "skip_to"):
                 layer.skip_to(self.iter * self.param.iter_size)

@@ -204,6 +204,22 @@ def test_in_place_layers_give_the_same_gradients_when_the_user_holds_the_memory(
     np.testing.assert_array_equal(held[1], apart.blobs["one"].diff)
 
 
+@pytest.mark.parametrize("phase", [caffe.TRAIN, caffe.TEST])
+def test_an_in_place_layer_whose_gradient_needs_its_input(make_net, phase):
+    lrn = 'layer {{ name: "lrn" type: "LRN" bottom: "x" top: "{}" lrn_param {{ local_size: 3 alpha: 2 }} }}'
+    head = "force_backward: true\n" + data(1, 4, 2, 2) + relu("x", "data")
+    values = np.random.default_rng(0).uniform(1, 2, (1, 4, 2, 2))
+    diffs = []
+    for top in ("y", "x"):
+        net = make_net(head + lrn.format(top), phase)
+        held = net.blobs["x"].data
+        net.forward(data=values)
+        diffs.append(net.backward(**{top: np.ones_like(values)})["data"].copy())
+    np.testing.assert_array_equal(held, net.blobs["x"].data)
+    assert diffs[0].any()
+    np.testing.assert_allclose(diffs[0], diffs[1], rtol=1e-6)
+
+
 def test_a_loss_starts_from_its_weight_unless_the_user_puts_another_gradient(make_net):
     # Layer::SetLossWeights writes the weight into the top's diff once; a solver never overwrites it
     net = make_net(TRAINED.replace('top: "loss"', 'top: "loss" loss_weight: 0.5'))
@@ -270,6 +286,13 @@ def test_propagate_down_true_asks_for_the_gradient_of_an_input(make_net):
     set_inputs(net)
     net.forward()
     assert net.backward()["data"].any()
+
+
+def test_propagate_down_true_does_not_make_a_layer_run_that_learns_nothing(make_net):
+    # Net::Init keeps layer_need_backward false where neither a bottom nor a parameter needs a gradient
+    net = make_net(data(1, 3) + relu("x", "data", more="loss_weight: 2 propagate_down: true"))
+    net.forward(data=[[1, 2, 3]])
+    assert not net.backward()["data"].any()
 
 
 def test_force_backward_reaches_inputs_but_no_labels(make_net):
@@ -514,6 +537,8 @@ LABELLED = data(2, 3) + data(2, name="label")
         (relu("r", "late") + relu("late", "data"), "layer 'r' reads the bottom 'late'"),
         (relu("r", "data", "t") + relu("s", "data", "t"), "two layers make the top 't'; one of them is 's'"),
         (relu("r", "data") + relu("x", "r", "data"), "two layers make the top 'data'; one of them is 'x'"),
+        # in place is a top of the name of the bottom at the same place (Net::AppendTop)
+        (loss("data", top='top: "label"'), "two layers make the top 'label'; one of them is 'loss'"),
         (relu("r", "data") + relu("r", "data", "s"), "two layers are named 'r'; give each its own name"),
         (
             'layer { name: "r" type: "ReLU" bottom: "data" bottom: "label" top: "r" }',
