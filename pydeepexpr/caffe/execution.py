@@ -1,7 +1,7 @@
 """Running one layer: its precision, its gradient graph, and errors that name it."""
 
-from collections.abc import Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from pydeepexpr.errors import UserError
 __all__ = ["accumulate", "apply", "autocast", "fitting", "naming"]
 
 
-def autocast():
+def autocast() -> AbstractContextManager:
     """Return the context in which layers compute in the precision that was set."""
     if mode.precision() == "bf16":
         return torch.autocast(mode.device().type, torch.bfloat16)
@@ -22,7 +22,7 @@ def autocast():
 
 
 @contextmanager
-def naming(layer: Layer):
+def naming(layer: Layer) -> Iterator[None]:
     """Turn an error of PyTorch's inside a layer into one that names the layer."""
     try:
         yield
@@ -32,7 +32,9 @@ def naming(layer: Layer):
         raise UserError(f"layer {layer.name!r} ({layer.type}): {str(error).splitlines()[0]}") from error
 
 
-def apply(layer: Layer, inputs: Sequence[torch.Tensor], needs: Sequence[bool] | None):
+def apply(
+    layer: Layer, inputs: Sequence[torch.Tensor], needs: Sequence[bool] | None
+) -> tuple[list[torch.Tensor], Sequence[torch.Tensor] | None]:
     """Run a layer on detached inputs; record gradients for those that need one (None: record nothing)."""
     leaves = [tensor.detach() for tensor in inputs]
     if needs is not None:
@@ -52,7 +54,7 @@ def accumulate(blob: Blob, gradient: torch.Tensor) -> None:
 
 
 @contextmanager
-def fitting(what: str, values: np.ndarray, shape: tuple[int, ...]):
+def fitting(what: str, values: np.ndarray, shape: tuple[int, ...]) -> Iterator[None]:
     """Say in one line that values do not fit a blob. As in pycaffe they may be broadcast, but not over the batch."""
     message = f"{what} is {np.shape(values)} but its blob is {shape}; reshape the blob or the values"
     if np.shape(values)[:1] != shape[:1]:

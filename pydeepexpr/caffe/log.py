@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 import time
+from typing import TextIO
 
 __all__ = ["log", "log_to"]
 
@@ -22,7 +23,7 @@ class _GlogFormatter(logging.Formatter):
         return f"{head} {record.getMessage()}"
 
 
-def log_to(stream=None) -> logging.Handler:
+def log_to(stream: TextIO | None = None) -> logging.Handler:
     """Write the log to a stream (standard error unless told) from now on; return the handler."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(_GlogFormatter())

@@ -1,9 +1,14 @@
 """Which bottoms and parameters need a gradient (Caffe's rules, from Net::Init)."""
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydeepexpr.caffe.net import Net
+
 __all__ = ["gradient_needs"]
 
 
-def gradient_needs(net, force: bool) -> list[list[bool]]:
+def gradient_needs(net: "Net", force: bool) -> list[list[bool]]:
     """Return for every layer a flag for each bottom, followed by one for each parameter.
 
     A parameter needs a gradient unless its `lr_mult` is 0; a bottom needs one if something before it does, unless

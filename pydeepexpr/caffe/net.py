@@ -50,7 +50,15 @@ class Net:
         If a file cannot be read, a layer is unknown, or shapes do not fit.
     """
 
-    def __init__(self, network_file, *args, phase=None, level=0, stages=None, weights=None):
+    def __init__(
+        self,
+        network_file: str | os.PathLike | pb.NetParameter,
+        *args: int | str | os.PathLike | Sequence[str],
+        phase: int | None = None,
+        level: int = 0,
+        stages: Sequence[str] | None = None,
+        weights: str | os.PathLike | None = None,
+    ):
         for value in args:
             if isinstance(value, int) and phase is None:
                 phase = value
@@ -211,7 +219,9 @@ class Net:
 
     # Forward
 
-    def forward(self, blobs: Iterable[str] | None = None, start: str | None = None, end: str | None = None, **inputs):
+    def forward(
+        self, blobs: Iterable[str] | None = None, start: str | None = None, end: str | None = None, **inputs: np.ndarray
+    ) -> dict[str, np.ndarray]:
         """Compute the layers from `start` to `end` (all unless told) and return the outputs.
 
         Parameters
@@ -276,7 +286,9 @@ class Net:
 
     # Backward
 
-    def backward(self, diffs: Iterable[str] | None = None, start: str | None = None, end: str | None = None, **tops):
+    def backward(
+        self, diffs: Iterable[str] | None = None, start: str | None = None, end: str | None = None, **tops: np.ndarray
+    ) -> dict[str, np.ndarray]:
         """Compute gradients from layer `start` down to `end` (all unless told) and return those of the inputs.
 
         Parameters

@@ -47,7 +47,7 @@ class Solver:
         The method's memory (momentum), as a `.solverstate` keeps it.
     """
 
-    def __init__(self, param):
+    def __init__(self, param: str | os.PathLike | pb.SolverParameter):
         self.param = param if isinstance(param, pb.SolverParameter) else read_solver(param)
         self.iter = 0
         learning_rate(self.param, 0)  # an unknown policy is better told now than after the first batch

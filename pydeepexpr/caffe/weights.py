@@ -1,12 +1,16 @@
 """Parameters from and to `.caffemodel` files."""
 
 import os
+from typing import TYPE_CHECKING
 
 from pydeepexpr.caffe.datum import array_to_blobproto, blobproto_to_array
 from pydeepexpr.caffe.proto import caffe_pb2 as pb
 from pydeepexpr.caffe.readers import read_message
 from pydeepexpr.errors import UserError
 from pydeepexpr.files import atomic_file
+
+if TYPE_CHECKING:
+    from pydeepexpr.caffe.net import Net
 
 __all__ = ["load_weights", "save_weights"]
 
@@ -16,7 +20,7 @@ def _same_shape(stored: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
     return stored == wanted or (len(stored) == 4 and stored == (1,) * (4 - len(wanted)) + wanted)
 
 
-def load_weights(net, path: str | os.PathLike) -> None:
+def load_weights(net: "Net", path: str | os.PathLike) -> None:
     """Copy parameters into a net's layers of the same name. Nothing is copied unless all of them fit.
 
     Raises
@@ -51,7 +55,7 @@ def load_weights(net, path: str | os.PathLike) -> None:
         blob.data[...] = array.reshape(blob.shape)
 
 
-def save_weights(net, path: str | os.PathLike, with_diff: bool = False) -> None:
+def save_weights(net: "Net", path: str | os.PathLike, with_diff: bool = False) -> None:
     """Write a net's description and parameters, with the gradients too if told. Written beside and renamed."""
     model = net.to_proto()
     for stored in model.layer:

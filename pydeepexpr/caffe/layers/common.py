@@ -2,8 +2,9 @@
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
-from pydeepexpr.caffe.layers.base import Layer, canonical_axis, layer, layer_function
+from pydeepexpr.caffe.layers.base import Layer, Shape, canonical_axis, layer, layer_function
 from pydeepexpr.errors import UserError
 
 
@@ -11,7 +12,7 @@ from pydeepexpr.errors import UserError
 class InnerProduct(Layer):
     """y = x · Wᵀ + b over the axes from `axis` on. W is (num_output, K), or (K, num_output) if transposed."""
 
-    def setup(self, bottom):
+    def setup(self, bottom: Shape) -> None:
         p = self.param.inner_product_param
         if not p.num_output:
             raise UserError(f"layer {self.name!r} (InnerProduct) needs num_output in inner_product_param")
@@ -20,7 +21,7 @@ class InnerProduct(Layer):
         if p.bias_term:
             self.add_blob((p.num_output,), p.bias_filler)
 
-    def forward(self, x, weight, bias=None):
+    def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> tuple[Tensor]:
         p = self.param.inner_product_param
         x = x.flatten(canonical_axis(p.axis, x.dim()))
         weight = weight.t() if p.transpose else weight
@@ -33,18 +34,18 @@ class InnerProduct(Layer):
 
 
 @layer_function("Softmax")
-def softmax(layer, x):
+def softmax(layer: Layer, x: Tensor) -> Tensor:
     """y = exp(x) / Σ exp(x) along `axis`."""
     return torch.softmax(x.float(), canonical_axis(layer.param.softmax_param.axis, x.dim()))
 
 
 @layer_function("Split", tops=(1, None))
-def split(layer, x):
+def split(layer: Layer, x: Tensor) -> tuple[Tensor, ...]:
     """Give every top the bottom's values; the gradients of the tops add up."""
     return tuple(x.view_as(x) for _ in layer.param.top)
 
 
 @layer_function("Silence", bottoms=(1, None), tops=(0, 0))
-def silence(layer, *bottoms):
+def silence(layer: Layer, *bottoms: Tensor) -> tuple[Tensor, ...]:
     """Use the bottoms, so that they are no outputs of the net."""
     return ()

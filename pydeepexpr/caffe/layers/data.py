@@ -3,7 +3,7 @@
 import os
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 
 from pydeepexpr.caffe import mode
 from pydeepexpr.caffe.datum import datum_to_image
-from pydeepexpr.caffe.layers.base import Layer, layer
+from pydeepexpr.caffe.layers.base import Layer, Shape, layer
 from pydeepexpr.caffe.lmdb_source import LmdbSource
 from pydeepexpr.caffe.proto import caffe_pb2 as pb
 from pydeepexpr.caffe.transform import Transformer
@@ -70,7 +70,7 @@ class Data(Layer):
 
     bottoms, tops = (0, 0), (1, 2)
 
-    def setup(self):
+    def setup(self) -> None:
         p = self.param.data_param
         if p.backend != pb.DataParameter.LMDB:
             raise UserError(
@@ -85,7 +85,7 @@ class Data(Layer):
         self._prefetcher: Prefetcher | None = None
         self._decoders: ThreadPoolExecutor | None = None
 
-    def top_shapes(self):
+    def top_shapes(self) -> list[Shape]:
         image = self._image(next(self._source.cycle()))
         batch = self.param.data_param.batch_size
         return [(batch, *self._transformer.top_shape(image)), (batch,)][: len(self.param.top)]
@@ -95,13 +95,13 @@ class Data(Layer):
         self.close()
         self._first_batch = batch
 
-    def close(self, wait=True):
+    def close(self, wait: bool = True) -> None:
         if self._prefetcher:
             self._prefetcher.close(wait)
             self._decoders.shutdown(wait)
         self._prefetcher = self._decoders = None
 
-    def forward(self):
+    def forward(self) -> Sequence[torch.Tensor]:
         if self._prefetcher is None:
             self._decoders = ThreadPoolExecutor(_DECODERS)
             self._prefetcher = Prefetcher(self._batches(), self.param.data_param.prefetch)

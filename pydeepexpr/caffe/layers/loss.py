@@ -1,8 +1,9 @@
 """Losses and accuracy."""
 
 import torch
+from torch import Tensor
 
-from pydeepexpr.caffe.layers.base import canonical_axis, layer_function
+from pydeepexpr.caffe.layers.base import Layer, canonical_axis, layer_function
 from pydeepexpr.caffe.proto import caffe_pb2 as pb
 from pydeepexpr.errors import UserError
 
@@ -34,7 +35,7 @@ def _check_range(layer, labels, valid, classes):
 
 
 @layer_function("SoftmaxWithLoss", bottoms=(2, 3), tops=(1, 2), is_loss=True, no_gradient_to=(1,))
-def softmax_with_loss(layer, scores, labels):
+def softmax_with_loss(layer: Layer, scores: Tensor, labels: Tensor) -> Tensor | tuple[Tensor, Tensor]:
     """−log softmax of the labelled class, summed and divided by what `normalization` says; optionally the softmax."""
     p = layer.param.loss_param
     axis = canonical_axis(layer.param.softmax_param.axis, scores.dim())
@@ -63,7 +64,7 @@ def _normalizer(p, labels, valid, axis):
 
 
 @layer_function("Accuracy", bottoms=(2, 2), tops=(1, 2), no_gradient_to=(0, 1))
-def accuracy(layer, scores, labels):
+def accuracy(layer: Layer, scores: Tensor, labels: Tensor) -> Tensor | tuple[Tensor, Tensor]:
     """Share of samples with fewer than `top_k` other classes scoring at least as high; second top: by class."""
     p = layer.param.accuracy_param
     axis = canonical_axis(p.axis, scores.dim())

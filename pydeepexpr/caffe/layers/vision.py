@@ -4,9 +4,10 @@ import math
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from pydeepexpr.caffe import mode
-from pydeepexpr.caffe.layers.base import Layer, layer, layer_function
+from pydeepexpr.caffe.layers.base import Layer, Shape, layer, layer_function
 from pydeepexpr.caffe.proto import caffe_pb2 as pb
 from pydeepexpr.errors import UserError
 
@@ -31,7 +32,7 @@ def _one_or_two(layer: Layer, p, name: str, default: int) -> tuple[int, int]:
 class Convolution(Layer):
     """2-D convolution over N×C×H×W with `group`, `pad`, `stride` and `dilation`; weights (O, C / group, Kh, Kw)."""
 
-    def setup(self, bottom):
+    def setup(self, bottom: Shape) -> None:
         p = self.param.convolution_param
         if len(bottom) != 4 or p.axis != 1:
             raise UserError(f"layer {self.name!r} (Convolution) takes N×C×H×W and axis 1, not {bottom} and {p.axis}")
@@ -51,7 +52,7 @@ class Convolution(Layer):
         if p.bias_term:
             self.add_blob((p.num_output,), p.bias_filler)
 
-    def forward(self, x, weight, bias=None):
+    def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> tuple[Tensor]:
         group = self.param.convolution_param.group
         # Channels last in memory: convolution, pooling and LRN are all faster there.
         x = x.contiguous(memory_format=torch.channels_last)
@@ -67,7 +68,7 @@ def _pooled_size(size: int, kernel: int, stride: int, pad: int, ceil: bool) -> i
 
 
 @layer_function("Pooling")
-def pooling(layer, x):
+def pooling(layer: Layer, x: Tensor) -> Tensor:
     """Largest value or average of each window. The average counts padding, but not what lies beyond it."""
     p = layer.param.pooling_param
     if p.pool == pb.PoolingParameter.STOCHASTIC:
@@ -131,7 +132,7 @@ class _AcrossChannels(torch.autograd.Function):
 
 
 @layer_function("LRN")
-def lrn(layer, x):
+def lrn(layer: Layer, x: Tensor) -> Tensor:
     """Local response normalisation across neighbouring channels, or within each channel's neighbourhood."""
     p = layer.param.lrn_param
     if p.local_size % 2 == 0:
