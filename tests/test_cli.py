@@ -42,7 +42,7 @@ def test_a_programming_error_keeps_its_traceback():
 def test_a_closed_pipe_is_no_error():
     code = "from pydeepexpr import cli\ncli.run(lambda: [print('x' * 1000) for _ in range(10000)] and 0)"
     done = subprocess.run(
-        f"{sys.executable} -c \"{code}\" | head -1", shell=True, capture_output=True, text=True, check=True
+        f'{sys.executable} -c "{code}" | head -1', shell=True, capture_output=True, text=True, check=True
     )
     assert done.stdout == "x" * 1000 + "\n" and "Traceback" not in done.stderr
 

@@ -48,7 +48,8 @@ def accumulate(blob: Blob, gradient: torch.Tensor) -> None:
     """Add a parameter's gradient to its diff, as Caffe does until `clear_param_diffs`."""
     memory = blob.diff_memory
     if memory.is_zero():
-        memory.put(gradient.to(torch.float32))
+        # In the parameter's own order: solvers go through both as plain memory, and convolution's comes channels last.
+        memory.put(gradient.to(torch.float32).contiguous())
     else:
         memory.tensor().add_(gradient)
 
