@@ -39,9 +39,9 @@ MANIFEST = pa.schema(
         ("split", pa.string()),
         ("face", pa.string()),
         ("score", pa.float32()),
-        ("box", pa.list_(pa.float32(), 4)),
-        ("landmarks", pa.list_(pa.float32(), 98)),
-        ("geometry", pa.list_(pa.float32(), 9)),
+        ("box", pa.list_(pa.float32())),
+        ("landmarks", pa.list_(pa.float32())),
+        ("geometry", pa.list_(pa.float32())),
     ]
 )
 

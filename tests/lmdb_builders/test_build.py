@@ -44,7 +44,7 @@ def register(folder, labels=LABELS, splits=None, subjects=None, **columns):
         "sequence": empty,
         "frame": pa.array([-1] * len(labels), pa.int32()),
         "split": splits or empty,
-        "geometry": pa.array([[0.5] * 9] * len(labels), pa.list_(pa.float32(), 9)),
+        "geometry": pa.array([[0.5] * 9] * len(labels), pa.list_(pa.float32())),
     }
     manifest.update(columns)
     pq.write_table(pa.table({k: v for k, v in manifest.items() if v is not None}), folder / "manifest.parquet")
