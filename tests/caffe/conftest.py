@@ -1,6 +1,7 @@
 """What the engine's tests share: nets from text, small LMDBs, the log as lines, and a clean process-wide state."""
 
 import io
+import signal
 
 import lmdb
 import numpy as np
@@ -27,6 +28,14 @@ def clean_mode():
     torch.manual_seed(0)
     yield
     mode._state.update(before)
+
+
+@pytest.fixture(autouse=True)
+def interruptible():
+    """Let Ctrl-C mean what it means in a terminal: a shell makes its background jobs deaf to it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
