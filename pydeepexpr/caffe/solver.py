@@ -273,8 +273,7 @@ class Solver:
             history.copy_(torch.from_numpy(array.reshape(history.shape)))
         self.iter = state.iter
         for layer in self.net.layers:
-            if hasattr(layer, "skip_to"):
-                layer.skip_to(self.iter * self.param.iter_size)
+            layer.skip_to(self.iter * self.param.iter_size)
         log.info("Restored the solver from %s at iteration %d", os.fspath(state_file), self.iter)
 
     def close(self) -> None:

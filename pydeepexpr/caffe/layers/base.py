@@ -81,6 +81,9 @@ class Layer:
         blob.data_memory.tensor().copy_(fill(shape, filler))
         self.blobs.append(blob)
 
+    def skip_to(self, batch: int) -> None:
+        """Make batch number `batch`, counted from 0, the next one: for layers that read data in order."""
+
     def close(self, wait: bool = True) -> None:
         """Let go of threads and files; wait for the threads' end unless told."""
 
