@@ -19,12 +19,15 @@ __all__ = ["RegisteredFaces", "read_registered"]
 
 _NEEDED = {
     "path": pa.string(),
+    "source": pa.string(),
     "database": pa.string(),
     "subject": pa.string(),
     "sequence": pa.string(),
     "split": pa.string(),
     "expression": pa.int8(),
 }
+#: Columns that older or other manifests may lack, and what stands for them.
+_OPTIONAL = {"frame": pa.scalar(-1, pa.int32()), "character": pa.scalar("")}
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ def read_registered(folders: Iterable[str | os.PathLike]) -> RegisteredFaces:
 
 
 def _read_manifest(folder: Path) -> pa.Table:
-    """Read and check one folder's manifest; missing strings become empty ones."""
+    """Read and check one folder's manifest; missing strings become empty ones, missing numbers -1."""
     path = folder / "manifest.parquet"
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}; make it with tools/register.py")
@@ -101,6 +104,10 @@ def _read_manifest(folder: Path) -> pa.Table:
         raise UserError(f"{path} is no readable Parquet file: {_one_line(error)}") from error
     for name, kind in _NEEDED.items():
         table = _checked_column(table, name, kind, path)
+    for name, value in _OPTIONAL.items():
+        if name not in table.column_names:
+            table = table.append_column(name, pa.array([value.as_py()] * len(table), value.type))
+        table = _checked_column(table, name, value.type, path)
     _check_values(table, folder)
     return table
 
@@ -114,7 +121,7 @@ def _checked_column(table: pa.Table, name: str, kind: pa.DataType, path: Path) -
         column = table[name].cast(kind)
     except pa.ArrowException as error:
         raise UserError(f"{path}: the column {name!r} is not {kind}: {_one_line(error)}") from error
-    column = pc.fill_null(column, UNLABELLED if kind == pa.int8() else "")
+    column = pc.fill_null(column, "" if kind == pa.string() else -1)
     return table.set_column(index, name, column)
 
 

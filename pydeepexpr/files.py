@@ -13,7 +13,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["atomic_directory", "atomic_file", "provenance", "sha256_of", "write_json"]
+from pydeepexpr.errors import UserError
+
+__all__ = ["atomic_directory", "atomic_file", "provenance", "read_names", "sha256_of", "write_json"]
 
 _RECORDED_PACKAGES = ("torch", "numpy", "opencv-python-headless", "dlib-bin")
 
@@ -82,3 +84,21 @@ def provenance() -> dict[str, object]:
     command = [os.path.basename(sys.argv[0]), *sys.argv[1:]]
     now = datetime.datetime.now(datetime.timezone.utc)
     return {"command": command, "made": now.isoformat(timespec="seconds"), "versions": versions}
+
+
+def read_names(path: str | os.PathLike) -> list[str]:
+    """Read a list of image names (docs/formats.md): one a line; empty lines and those that begin with `#` are skipped.
+
+    Raises
+    ------
+    UserError
+        If the list cannot be read or names nothing.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read the list of names {os.fspath(path)}: {error}") from None
+    names = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    if not names:
+        raise UserError(f"{os.fspath(path)} names no image")
+    return names

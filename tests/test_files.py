@@ -6,7 +6,8 @@ import stat
 
 import pytest
 
-from pydeepexpr.files import atomic_directory, atomic_file, provenance, sha256_of
+from pydeepexpr.errors import UserError
+from pydeepexpr.files import atomic_directory, atomic_file, provenance, read_names, sha256_of
 
 
 def test_a_file_appears_when_complete(tmp_path):
@@ -67,3 +68,16 @@ def test_provenance_names_no_folder():
     record = provenance()
     assert "/" not in record["command"][0]
     assert {"python", "numpy", "torch"} <= set(record["versions"])
+
+
+def test_names_are_read_without_comments(tmp_path):
+    (tmp_path / "list.txt").write_text("# drawn by lot\njoy/ä 1.jpg\n\n  fear/2.jpg  \n", encoding="utf-8")
+    assert read_names(tmp_path / "list.txt") == ["joy/ä 1.jpg", "fear/2.jpg"]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"# nothing\n", b"\xff\xfe joy"])
+def test_a_list_without_names_is_an_error(tmp_path, content):
+    if content is not None:
+        (tmp_path / "list.txt").write_bytes(content)
+    with pytest.raises(UserError, match=r"list\.txt"):
+        read_names(tmp_path / "list.txt")

@@ -9,9 +9,10 @@ from pydeepexpr.faces.registration import FACE_SIZE
 __all__ = ["EYE_DISTANCE", "EYE_LEVEL", "average_face"]
 
 #: Where the eyes' centres lie in the 256x256 frame: how far apart, and how far down. So placed, the average face has
-#: its brows at 40 pixels, its chin at 240 and its cheeks at 18 and 238: all of it is inside the 227x227 centre crop.
-EYE_DISTANCE = 96.0
-EYE_LEVEL = 70.0
+#: its brows at 62 pixels, its mouth at 190 and its chin at 246, and is framed nearly as face detectors crop faces
+#: (FER2013's eyes lie 94 apart at 100 of 256), so that a whole cropped image resembles a registered face.
+EYE_DISTANCE = 88.0
+EYE_LEVEL = 90.0
 
 _ROUNDS = 10
 _MOST_TURNED = 0.15
