@@ -13,16 +13,19 @@ import pyarrow.parquet as pq
 
 from lmdb_builders.datum_lmdb import ENCODINGS, encode_face, in_order, key_of, write_lmdb, write_mean
 from lmdb_builders.registered import RegisteredFaces, read_registered
-from lmdb_builders.splits import BALANCES, SPLITS, assign_splits, group_ids, training_order
+from lmdb_builders.splits import BALANCES, SPLITS, assign_splits, block_splits, group_ids, training_order
 from pydeepexpr.cli import progress
 from pydeepexpr.errors import UserError
 from pydeepexpr.expressions import EXPRESSIONS, UNLABELLED
 from pydeepexpr.faces import FACE_SIZE
-from pydeepexpr.files import atomic_directory, provenance, write_json
+from pydeepexpr.files import atomic_directory, provenance, read_names, write_json
 
-__all__ = ["SPLIT_RULES", "UNLABELLED_RULES", "build_lmdb", "counts_table"]
+__all__ = ["GAP", "SPLIT_RULES", "UNLABELLED_RULES", "build_lmdb", "counts_table"]
 
-SPLIT_RULES = ("own", "stratified")
+SPLIT_RULES = ("own", "stratified", "blocks", "random")
+
+#: Frames left out between two blocks. FERG-DB's sequences hold about 1,330 frames between 15 to 20 key poses.
+GAP = 75
 UNLABELLED_RULES = ("error", "skip")
 
 
@@ -33,11 +36,14 @@ def build_lmdb(
     split: str = "own",
     val: float = 0.15,
     test: float = 0.15,
+    gap: int = GAP,
     balance: str = "none",
     seed: int = 0,
     encode: str = "jpg",
     quality: int = 95,
     unlabelled: str = "error",
+    characters: Iterable[str] = (),
+    exclude: Iterable[str | os.PathLike] = (),
     force: bool = False,
     workers: int | None = None,
 ) -> dict:
@@ -49,10 +55,15 @@ def build_lmdb(
         Registered folders (docs/formats.md).
     out : path
         Folder to make; it appears under this name only when it is complete.
-    split : {"own", "stratified"}
-        "own" keeps the split that a database names and divides the other images; "stratified" divides all.
+    split : {"own", "stratified", "blocks", "random"}
+        "own" keeps the split that a database names and divides the other images; "stratified" divides all. "blocks"
+        divides each sequence of frames into blocks of neighbours with gaps between them (`splits.block_splits`).
+        "random" divides images without regard to persons and sequences: neighbours fall on both sides, and what is
+        measured then is too good.
     val, test : float
         Shares of the divided images; the rest trains. Classes are kept in proportion and no subject is divided.
+    gap : int
+        Frames left out between two blocks, with "blocks".
     balance : {"none", "undersample", "oversample"}
         How the training split's classes are evened out (`splits.training_order`); val and test stay as they are.
     seed : int
@@ -63,6 +74,11 @@ def build_lmdb(
         JPEG quality, 1 to 100.
     unlabelled : {"error", "skip"}
         What to do about images without a label: Caffe cannot train on them.
+    characters : iterable of str
+        Only the frames of these characters; all images if none is named.
+    exclude : iterable of path
+        Lists of images to leave out of every split, by the `source` names of the manifests (`files.read_names`): the
+        queries of an evaluation, which must never be trained on.
     force : bool
         Replace an earlier build in `out`.
     workers : int, optional
@@ -74,12 +90,14 @@ def build_lmdb(
         What build.json holds.
     """
     out = Path(out)
-    options = {"split": split, "val": val, "test": test, "balance": balance, "seed": seed, "encode": encode}
-    options |= {"quality": quality, "unlabelled": unlabelled}
+    characters = list(characters)
+    options = {"split": split, "val": val, "test": test, "gap": gap, "balance": balance, "seed": seed, "encode": encode}
+    options |= {"quality": quality, "unlabelled": unlabelled, "characters": characters}
     _check_options(options, workers)
     folders = list(folders)
     _check_target(out, folders, force)
-    faces, skipped = _labelled(read_registered(folders), unlabelled)
+    faces, excluded = _without(_of_characters(read_registered(folders), characters), exclude)
+    faces, skipped = _labelled(faces, unlabelled)
     rows = _rows_by_split(faces, options)
     if not len(rows["train"]):
         raise UserError("no image falls to the training split; lower --val and --test or use --split stratified")
@@ -94,6 +112,8 @@ def build_lmdb(
             write_mean(folder / "mean.binaryproto", mean)
             report = {
                 "counts": {name: _counts(chosen[name]) for name in SPLITS},
+                "excluded": excluded,
+                "in_gaps": len(faces.files) - len(set().union(*rows.values())),
                 "skipped_unlabelled": skipped,
                 "mean_value": [round(float(value), 4) for value in mean.mean(axis=(0, 1))],
                 "options": options,
@@ -145,6 +165,32 @@ def _check_target(out: Path, folders: Iterable[str | os.PathLike], force: bool) 
         raise UserError(f"{out} was not made by build_lmdb (it has no build.json) and is not replaced; remove it first")
 
 
+def _of_characters(faces: RegisteredFaces, characters: list[str]) -> RegisteredFaces:
+    """Return the faces of the characters that are named; all where none is."""
+    if not characters:
+        return faces
+    column = faces.column("character")
+    for name in characters:
+        if name not in column:
+            known = ", ".join(sorted(set(column) - {""})) or "none"
+            raise UserError(f"there is no character {name!r} among the registered faces; there are: {known}")
+    return faces.take([row for row, name in enumerate(column) if name in characters])
+
+
+def _without(faces: RegisteredFaces, lists: Iterable[str | os.PathLike]) -> tuple[RegisteredFaces, dict[str, int]]:
+    """Return the faces that no list names, and how many each list took away, by the list's file name."""
+    sources = faces.column("source")
+    keep, taken = set(range(len(sources))), {}
+    for path in lists:
+        names = set(read_names(path))
+        found = {row for row, source in enumerate(sources) if source in names}
+        if not found:
+            raise UserError(f"{os.fspath(path)} excludes nothing: no image has a name such as {min(names)}")
+        taken[Path(path).name] = len(found)
+        keep -= found
+    return (faces.take(sorted(keep)) if taken else faces), taken
+
+
 def _labelled(faces: RegisteredFaces, unlabelled: str) -> tuple[RegisteredFaces, int]:
     """Return the faces that have a label, and how many have none."""
     labels = np.array(faces.column("expression"), dtype=np.int64)
@@ -158,13 +204,33 @@ def _labelled(faces: RegisteredFaces, unlabelled: str) -> tuple[RegisteredFaces,
 def _rows_by_split(faces: RegisteredFaces, options: dict) -> dict[str, list[int]]:
     """Return the rows of each split in the order of their keys: train shuffled, val and test as they came."""
     labels = np.array(faces.column("expression"), dtype=np.int64)
-    groups = group_ids(faces.column("database"), faces.column("subject"), faces.column("sequence"))
-    own = faces.column("split") if options["split"] == "own" else [""] * len(labels)
-    shares = {name: options[name] for name in ("val", "test")}
-    splits = assign_splits(labels, groups, own, seed=options["seed"], **shares)
+    splits = _splits(faces, labels, options)
     rows = {name: np.flatnonzero(splits == name) for name in SPLITS}
     rows["train"] = rows["train"][training_order(labels[rows["train"]], options["balance"], options["seed"])]
     return {name: indices.tolist() for name, indices in rows.items()}
+
+
+def _splits(faces: RegisteredFaces, labels: np.ndarray, options: dict) -> np.ndarray:
+    """Return the split of each face; none for those in the gaps between blocks."""
+    rule, seed = options["split"], options["seed"]
+    shares = {name: options[name] for name in ("val", "test")}
+    names = [faces.column(name) for name in ("database", "subject", "sequence")]
+    if rule == "blocks":
+        frames = np.array(faces.column("frame"), dtype=np.int64)
+        if loose := sum(not name or frame < 0 for name, frame in zip(names[2], frames, strict=True)):
+            raise UserError(
+                f"{loose} of {len(frames)} images have no sequence or frame number; --split blocks needs both"
+            )
+        sequences = ["/".join(filter(None, name)) for name in zip(*names, strict=True)]
+        return block_splits(sequences, frames, gap=options["gap"], seed=seed, **shares)
+    own = faces.column("split") if rule == "own" else [""] * len(labels)
+    if rule == "own" and any(who and not split for who, split in zip(faces.column("character"), own, strict=True)):
+        raise UserError(
+            "characters' frames without a split of their own must not be divided one by one, for neighbours are nearly "
+            "alike; use --split blocks (or random, to compare with)"
+        )
+    groups = np.arange(len(labels)) if rule == "random" else group_ids(*names)
+    return assign_splits(labels, groups, own, seed=seed, **shares)
 
 
 def _write_split(

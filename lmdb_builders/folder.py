@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from lmdb_builders.frames import Frame, read_frames
 from lmdb_builders.records import Record
 from pydeepexpr.errors import UserError
 from pydeepexpr.expressions import EXPRESSIONS, UNLABELLED, label_of
@@ -30,7 +31,8 @@ def read(root: Path, database: str = "folder") -> Iterator[Record]:
 
     ``ROOT/joy/**/1.jpg`` or ``ROOT/train/joy/**/1.jpg``, where an expression may go by any name that `label_of` knows.
     Images that lie in `root` itself are unlabelled. Files that are not called like images, and hidden files and
-    folders, are passed over.
+    folders, are passed over. Where there is ``ROOT/frames.parquet`` (docs/formats.md), the images it names have its
+    subject and its split; their faces are detected all the same.
 
     Raises
     ------
@@ -38,12 +40,15 @@ def read(root: Path, database: str = "folder") -> Iterator[Record]:
         If there is no such folder, no image in it, or a folder that names neither an expression nor a split.
     """
     root = Path(root)
+    listed = read_frames(root)
     found = False
     for folder, split, label in _classes(root):
         paths = _images(folder) if label != UNLABELLED else sorted(p for p in folder.iterdir() if _is_image(p))
         for path in paths:
             found = True
-            yield Record(path.relative_to(root).as_posix(), path, database, label, split=split)
+            name = path.relative_to(root).as_posix()
+            known = listed.get(name, Frame())
+            yield Record(name, path, database, label, known.subject, split=known.split or split)
     if not found:
         raise UserError(f"no image in {root}; it should hold folders named {', '.join(EXPRESSIONS)}")
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from pydeepexpr.expressions import UNLABELLED
 from pydeepexpr.images import read_image
@@ -24,6 +25,9 @@ class Record:
     sequence: str = ""
     frame: int = -1
     split: str = ""  #: the database's own: train, val, test, or empty
+    character: str = ""  #: whose frame it is, if it was rendered
+    landmarks: np.ndarray | None = None  #: (49, 2) float32, x, y in pixels, where the database gives them
+    at_rest: tuple[Path, ...] = ()  #: the same face, neutral: its landmarks stand in where the image shows none
 
     def read(self) -> np.ndarray:
         """Return the pixels; raise `UserError` with the reason when they cannot be read."""
@@ -51,3 +55,9 @@ class Reader:
     cropped: bool
     about: str  #: one line for the help: the layout that is read
     licence: str  #: who lets whom use the images
+    #: How its faces are brought onto the mean face (`faces.ALIGNMENTS`).
+    alignment: str = "affine"
+    #: Says in lines of text how the database at a root differs from the one that was published.
+    differences: Callable[[Path], list[str]] | None = None
+    #: Returns further columns for the manifest, with the records' names as `path`, or None.
+    columns: Callable[[Path], pa.Table | None] | None = None

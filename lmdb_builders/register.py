@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lmdb_builders import READERS
+from lmdb_builders.find_face import find_face
 from lmdb_builders.journal import Journal
 from lmdb_builders.records import Record, Reject
 from lmdb_builders.workers import available_cores, run_all
@@ -24,7 +25,15 @@ from pydeepexpr.errors import UserError
 from pydeepexpr.expressions import EXPRESSIONS
 from pydeepexpr.files import provenance, sha256_of, write_json
 
-__all__ = ["MANIFEST", "register"]
+__all__ = ["FOUND", "MANIFEST", "register"]
+
+#: How a face was found (the manifest's column `face`; the last two are stand-ins), and how a summary puts it.
+FOUND = {
+    "detected": "detected",
+    "rendered": "rendered with landmarks",
+    "neutral-frame": "by neutral frames",
+    "whole-image": "whole images",
+}
 
 #: The columns of the manifest (docs/formats.md).
 MANIFEST = pa.schema(
@@ -37,6 +46,7 @@ MANIFEST = pa.schema(
         ("sequence", pa.string()),
         ("frame", pa.int32()),
         ("split", pa.string()),
+        ("character", pa.string()),
         ("face", pa.string()),
         ("score", pa.float32()),
         ("box", pa.list_(pa.float32())),
@@ -52,6 +62,7 @@ def register(
     out: str | os.PathLike,
     *,
     cropped: bool | None = None,
+    alignment: str | None = None,
     workers: int | None = None,
     limit: int | None = None,
 ) -> dict[str, Any]:
@@ -71,6 +82,8 @@ def register(
     cropped : bool, optional
         Every image shows one face that fills it, so the whole image stands in for a face not found. By default what
         the reader says.
+    alignment : {"affine", "similarity", "none"}, optional
+        How faces are brought onto the mean face (`faces.ALIGNMENTS`). By default what the reader says.
     workers : int, optional
         Processes; by default as many as this process may use cores.
     limit : int, optional
@@ -92,6 +105,8 @@ def register(
     for what, number in (("limit", limit), ("number of workers", workers)):
         if number is not None and number < 1:
             raise UserError(f"the {what} must be at least 1, got {number}")
+    if alignment not in (None, *faces.ALIGNMENTS):
+        raise UserError(f"the alignment {alignment!r} is none of {', '.join(faces.ALIGNMENTS)}")
     reader = READERS[database]
     if not root.exists():
         raise UserError(f"there is no {database} at {root} ({reader.about}); licence: {reader.licence}")
@@ -100,6 +115,7 @@ def register(
         "database": database,
         "root": str(root.resolve()),
         "cropped": reader.cropped if cropped is None else cropped,
+        "alignment": alignment or reader.alignment,
         "limit": limit,
         "images": sum(1 for _ in itertools.islice(reader.read(root), limit)),
         "mean_face_sha256": sha256_of(faces.MEAN_FACE_FILE),
@@ -113,12 +129,14 @@ def register(
             for item, output in _with_outputs(itertools.islice(reader.read(root), limit)):
                 order.append(item.name)
                 if item.name not in journal.results:
-                    yield _Task(item, output, partial, run["cropped"])
+                    yield _Task(item, output, partial, run["cropped"], run["alignment"])
 
         left = run["images"] - len(journal.results)
         for result in progress(run_all(tasks(), workers or available_cores()), left, f"register {database}"):
             journal.add(result)
-    summary = _finish(partial, [journal.results[name] for name in order], run)
+    run["differences"] = reader.differences(root) if reader.differences else []
+    columns = reader.columns(root) if reader.columns else None
+    summary = _finish(partial, [journal.results[name] for name in order], run, columns)
     journal.path.unlink()
     _replace(partial, out)
     return summary
@@ -139,6 +157,7 @@ class _Task:
     output: str
     folder: Path
     cropped: bool
+    alignment: str
 
     def __call__(self) -> dict[str, Any]:
         """Return the image's row of the manifest, or its name and the reason why it has none."""
@@ -146,12 +165,12 @@ class _Task:
         if isinstance(record, Reject):
             return {"source": record.name, "reason": record.reason}
         try:
-            found = faces.analyse(record.read(), cropped=self.cropped)
+            found = find_face(record, cropped=self.cropped, alignment=self.alignment)
         except (RuntimeError, MemoryError, cv2.error) as error:  # whatever one image does, the others go on
             return {"source": record.name, "reason": " ".join(str(error).split()) or "too large for the memory"}
         if not found:
             return {"source": record.name, "reason": "no face was found"}
-        face = found[0]
+        face, how = found
         target = self.folder / self.output
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(cv2.imencode(".png", face.registered)[1].tobytes())
@@ -164,7 +183,8 @@ class _Task:
             "sequence": record.sequence,
             "frame": record.frame,
             "split": record.split,
-            "face": "whole-image" if face.stand_in else "detected",
+            "character": record.character,
+            "face": how,
             "score": face.score,
             "box": face.box.tolist(),
             "landmarks": face.landmarks.ravel().tolist(),
@@ -185,7 +205,9 @@ def _with_outputs(items: Iterable[Record | Reject]) -> Iterator[tuple[Record | R
         yield item, output
 
 
-def _finish(folder: Path, results: list[dict[str, Any]], run: dict[str, Any]) -> dict[str, Any]:
+def _finish(
+    folder: Path, results: list[dict[str, Any]], run: dict[str, Any], columns: pa.Table | None
+) -> dict[str, Any]:
     """Write the manifest, the rejects and the summary; return the summary."""
     rows = [r for r in results if "reason" not in r]
     rejects = [(r["source"], r["reason"]) for r in results if "reason" in r]
@@ -195,13 +217,18 @@ def _finish(folder: Path, results: list[dict[str, Any]], run: dict[str, Any]) ->
         raise UserError(f"none of the {len(rejects)} images in {run['root']} could be registered; {count}: {reason}")
     with open(folder / "rejects.csv", "w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows([("path", "reason"), *rejects])
-    pq.write_table(pa.Table.from_pylist(rows, schema=MANIFEST), folder / "manifest.parquet")
+    manifest = pa.Table.from_pylist(rows, schema=MANIFEST)
+    if columns is not None:
+        place = {name: row for row, name in enumerate(columns["path"].to_pylist())}
+        known = columns.drop_columns("path").take(pa.array([place.get(row["source"]) for row in rows], pa.int64()))
+        for name in known.column_names:
+            manifest = manifest.append_column(name, known[name])
+    pq.write_table(manifest, folder / "manifest.parquet")
     found = Counter(r["face"] for r in rows)
     labels = Counter(r["expression"] for r in rows)
     counts = {
         "accepted": len(rows),
-        "detected": found["detected"],
-        "whole_image": found["whole-image"],
+        **{name.replace("-", "_"): found[name] for name in FOUND},
         "rejected": len(rejects),
         "expressions": {(*EXPRESSIONS, "unlabelled")[label]: labels[label] for label in sorted(labels)},
         "splits": dict(sorted(Counter(r["split"] for r in rows).items())),

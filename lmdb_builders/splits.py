@@ -1,12 +1,13 @@
 """Who trains and who tests: stratified by expression, and nobody on two sides."""
 
+import zlib
 from collections.abc import Hashable, Sequence
 
 import numpy as np
 
 from pydeepexpr.errors import UserError
 
-__all__ = ["BALANCES", "SPLITS", "assign_splits", "group_ids", "partition", "training_order"]
+__all__ = ["BALANCES", "SPLITS", "assign_splits", "block_splits", "group_ids", "partition", "training_order"]
 
 SPLITS = ("train", "val", "test")
 
@@ -113,8 +114,7 @@ def assign_splits(
     >>> assign_splits([0, 0, 1], [0, 1, 2], ["val", "", ""], val=0, test=0, seed=0).tolist()
     ['val', 'train', 'train']
     """
-    if not (val >= 0 and test >= 0 and val + test < 1):
-        raise UserError(f"the shares val {val:g} and test {test:g} must not be negative and must leave some to train")
+    _check_shares(val, test)
     labels, groups = np.asarray(labels), np.asarray(groups)
     home: dict[int, str] = {}
     for group, name in zip(groups.tolist(), own, strict=True):
@@ -126,6 +126,66 @@ def assign_splits(
     parts = partition(labels[free], groups[free], (1 - val - test, val, test), seed)
     splits[free] = np.array(SPLITS)[parts]
     return splits
+
+
+def block_splits(
+    sequences: Sequence[str], frames: np.ndarray, *, val: float, test: float, gap: int, seed: int
+) -> np.ndarray:
+    """Cut each sequence into one block of neighbouring frames a split, and leave a gap between two blocks.
+
+    For sequences whose neighbours are nearly alike and name nothing by which they could be kept together: an animator's
+    key poses with frames interpolated between them.
+
+    Parameters
+    ----------
+    sequences : sequence of str, length N
+        Which sequence each image belongs to.
+    frames : ndarray of int, shape (N,)
+        Its place in it.
+    val, test : float
+        Shares of the images of each sequence that no gap takes.
+    gap : int
+        How many images to leave out between two blocks: as many as lie between two key poses.
+    seed : int
+        Decides the order of the blocks in each sequence; a sequence is cut alike whichever others there are.
+
+    Returns
+    -------
+    ndarray of str, shape (N,)
+        Empty for the images in gaps.
+
+    Raises
+    ------
+    UserError
+        If shares or gap are out of range, or a sequence is shorter than its gaps.
+    """
+    _check_shares(val, test)
+    if gap < 0:
+        raise UserError(f"the gap of {gap} frames is negative; give 0 or more")
+    shares = {"train": 1 - val - test, "val": val, "test": test}
+    names, which = np.unique(np.asarray(sequences, dtype=object), return_inverse=True)
+    splits = np.full(len(which), "", dtype="<U5")
+    for index, name in enumerate(names):
+        rows = np.flatnonzero(which == index)
+        rows = rows[np.argsort(np.asarray(frames)[rows], kind="stable")]
+        rng = np.random.default_rng((seed, zlib.crc32(name.encode())))
+        order = rng.permutation([split for split in SPLITS if shares[split] > 0])
+        kept = len(rows) - gap * (len(order) - 1)
+        if kept < len(order):
+            raise UserError(
+                f"the sequence {name} has {len(rows)} images, too few for {len(order)} blocks with gaps of {gap}; "
+                "lower --gap"
+            )
+        start = 0
+        for split, count in zip(order, _whole_numbers(np.array([shares[s] for s in order]), kept), strict=True):
+            splits[rows[start : start + count]] = split
+            start += count + gap
+    return splits
+
+
+def _check_shares(val: float, test: float) -> None:
+    if not (val >= 0 and test >= 0 and val + test < 1):
+        raise UserError(f"the shares val {val:g} and test {test:g} must not be negative and must leave some to train")
 
 
 def training_order(labels: np.ndarray, balance: str, seed: int) -> np.ndarray:

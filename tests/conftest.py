@@ -72,7 +72,8 @@ def tiny(tmp_path_factory) -> SimpleNamespace:
             "path": [f"faces/joy/{number}.png" for number in range(-1, 23)],
             "source": [f"joy/{number}.png" for number in range(-1, 23)],
             "expression": pa.array([3] + [number % 7 for number in range(23)], pa.int8()),
-            "face": ["detected"] + ["whole-image" if it else "detected" for it in stand_in],
+            "face": ["detected"]
+            + [("whole-image", "neutral-frame")[i % 2] if it else "detected" for i, it in enumerate(stand_in)],
             "landmarks": [[0.0] * 98] * 24,
             "geometry": [[0.0] * 9, *geometry.tolist()],
             "key": ["00000000_joy/-1.png", *keys],

@@ -5,7 +5,7 @@ Example: python tools/build_lmdb.py /data/registered/fer2013 /data/lmdb/fer2013
 
 import argparse
 
-from lmdb_builders.build import SPLIT_RULES, UNLABELLED_RULES, build_lmdb, counts_table
+from lmdb_builders.build import GAP, SPLIT_RULES, UNLABELLED_RULES, build_lmdb, counts_table
 from lmdb_builders.datum_lmdb import ENCODINGS
 from lmdb_builders.splits import BALANCES
 from pydeepexpr.cli import run
@@ -17,14 +17,23 @@ def arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("folders", nargs="+", metavar="FOLDER", help="registered folder, with its manifest.parquet")
     add("out", metavar="OUT", help="folder to make (docs/formats.md)")
-    add("--split", choices=SPLIT_RULES, default="own", help="keep the databases' own splits, or divide all images")
+    add(
+        "--split",
+        choices=SPLIT_RULES,
+        default="own",
+        help="keep the databases' own splits; or divide all images by person, sequences into blocks, or at random "
+        "(neighbouring frames fall on both sides: for comparison only)",
+    )
     add("--val", type=float, default=0.15, help="share of the divided images that validates")
     add("--test", type=float, default=0.15, help="share of the divided images that tests")
+    add("--gap", type=int, default=GAP, help="frames left out between two blocks, with --split blocks")
     add("--balance", choices=BALANCES, default="none", help="even out the training classes, to the rarest or commonest")
     add("--seed", type=int, default=0, help="decides splits, balance and the training order")
     add("--encode", choices=ENCODINGS, default="jpg", help="how the LMDB holds the pixels; png and raw lose nothing")
     add("--quality", type=int, default=95, help="JPEG quality, 1 to 100")
     add("--unlabelled", choices=UNLABELLED_RULES, default="error", help="what to do about images without a label")
+    add("--character", action="append", dest="characters", metavar="NAME", default=[], help="only this one; repeatable")
+    add("--exclude", metavar="LIST", nargs="+", default=[], help="lists of images to leave out, such as test queries")
     add("--force", action="store_true", help="replace an earlier build")
     add("--workers", type=int, default=argparse.SUPPRESS, help="threads (default: one a core)")
     return parser.parse_intermixed_args()
@@ -34,6 +43,10 @@ def main() -> None:
     """Build and print the images per class and split."""
     report = build_lmdb(**vars(arguments()))
     print(counts_table(report))
+    if report["in_gaps"]:
+        print(f"left out, in the gaps between blocks: {report['in_gaps']}")
+    for name, count in report["excluded"].items():
+        print(f"left out, named in {name}: {count}")
     if report["skipped_unlabelled"]:
         print(f"left out, without a label: {report['skipped_unlabelled']}")
     print("mean (B, G, R): " + ", ".join(f"{value:.2f}" for value in report["mean_value"]))

@@ -6,9 +6,9 @@ Example: python tools/register.py --database fer2013 /data/fer2013 /data/registe
 import argparse
 
 from lmdb_builders import READERS
-from lmdb_builders.register import register
+from lmdb_builders.register import FOUND, register
 from pydeepexpr.cli import run
-from pydeepexpr.faces import LANDMARK_LICENCE
+from pydeepexpr.faces import ALIGNMENTS, LANDMARK_LICENCE
 
 
 def main() -> None:
@@ -29,16 +29,30 @@ def main() -> None:
         help="every image shows one face that fills it: where none is found the whole image stands in for it, and the "
         "manifest says so (default: as the database is; fer2013 is)",
     )
+    parser.add_argument(
+        "--align",
+        choices=ALIGNMENTS,
+        help="how faces are brought onto the average face: with all six degrees of freedom, with those that keep their "
+        "proportions, or not at all (default: as the database is; affine for people, similarity for characters)",
+    )
     parser.add_argument("--workers", type=int, help="processes (default: one a core)")
     parser.add_argument("--limit", type=int, help="only the first so many images")
     given = parser.parse_args()
-    done = register(
-        given.database, given.root, given.out, cropped=given.cropped, workers=given.workers, limit=given.limit
-    )["counts"]
-    print(
-        f"{given.out}: {done['accepted']} faces ({done['detected']} detected, {done['whole_image']} whole images), "
-        f"{done['rejected']} rejected (rejects.csv)"
+    summary = register(
+        given.database,
+        given.root,
+        given.out,
+        cropped=given.cropped,
+        alignment=given.align,
+        workers=given.workers,
+        limit=given.limit,
     )
+    for line in summary["differences"]:
+        print(f"differs from the published {given.database}: {line}")
+    done = summary["counts"]
+    counts = ((done[how.replace("-", "_")], how) for how in FOUND)
+    found = ", ".join(f"{count} {FOUND[how]}" for count, how in counts if count or how in ("detected", "whole-image"))
+    print(f"{given.out}: {done['accepted']} faces ({found}), {done['rejected']} rejected (rejects.csv)")
 
 
 if __name__ == "__main__":

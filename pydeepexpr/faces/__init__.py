@@ -5,13 +5,15 @@ in pixels, 0 being the centre of the first pixel; boxes are left, top, right, bo
 0, 0, W, H. Left and right are the viewer's.
 """
 
-from pydeepexpr.faces.analyse import Face, analyse
+from pydeepexpr.faces.analyse import Face, analyse, face_at
 from pydeepexpr.faces.average import average_face
 from pydeepexpr.faces.detect import Detection, detect
 from pydeepexpr.faces.geometry import GEOMETRY, geometry
 from pydeepexpr.faces.landmarks import NUM_LANDMARKS, find_landmarks
 from pydeepexpr.faces.model import LANDMARK_LICENCE, landmark_model_path
 from pydeepexpr.faces.registration import (
+    ALIGNMENTS,
+    CHARACTER_ALIGNMENT,
     FACE_SIZE,
     MEAN_FACE_FILE,
     DegenerateLandmarks,
@@ -23,6 +25,8 @@ from pydeepexpr.faces.registration import (
 )
 
 __all__ = [
+    "ALIGNMENTS",
+    "CHARACTER_ALIGNMENT",
     "FACE_SIZE",
     "GEOMETRY",
     "LANDMARK_LICENCE",
@@ -34,6 +38,7 @@ __all__ = [
     "analyse",
     "average_face",
     "detect",
+    "face_at",
     "find_landmarks",
     "fit_error",
     "geometry",

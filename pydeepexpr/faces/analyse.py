@@ -9,14 +9,14 @@ from pydeepexpr.faces.geometry import GEOMETRY, geometry
 from pydeepexpr.faces.landmarks import find_landmarks
 from pydeepexpr.faces.registration import DegenerateLandmarks, fit_error, register_face, whole_image
 
-__all__ = ["Face", "analyse"]
+__all__ = ["Face", "analyse", "face_at"]
 
 # Where every image is known to show one face, faint detections (a score below 0) count too if they make sense: the box
 # takes up half of the shorter side (a smaller one is a mouth or an ear), and the landmarks fit a frontal face. Judged
 # by eye on FER2013, most of what lies below this score or beyond this error is a profile that the landmarks miss.
 _CROPPED_SCORE = -0.2
 _FAINT_LEAST_SIDE = 0.5
-_CROPPED_ERROR = 12.0
+_CROPPED_ERROR = 11.0
 
 
 class Face(NamedTuple):
@@ -24,14 +24,14 @@ class Face(NamedTuple):
 
     registered: np.ndarray  #: (256, 256, 3) uint8, BGR
     box: np.ndarray  #: (4,) float32: left, top, right, bottom edges in pixels of the photograph
-    score: float  #: the detector's confidence, NaN for a stand-in
+    score: float  #: the detector's confidence, NaN where nothing was detected
     landmarks: np.ndarray  #: (49, 2) float32: x, y in pixels of the photograph
     geometry: np.ndarray  #: (9,) float32: see `geometry`; NaN for a stand-in
-    error: float  #: pixels, see `fit_error`: beyond 12 do not trust the landmarks; NaN for a stand-in
+    error: float  #: pixels, see `fit_error`: beyond 11 do not trust the landmarks; NaN for a stand-in
     stand_in: bool  #: no face was found: `registered` is the whole image, `landmarks` are the mean face's
 
 
-def analyse(image: np.ndarray, *, cropped: bool = False) -> list[Face]:
+def analyse(image: np.ndarray, *, cropped: bool = False, alignment: str = "affine") -> list[Face]:
     """Detect, landmark, register and measure the faces of a photograph.
 
     Parameters
@@ -41,6 +41,8 @@ def analyse(image: np.ndarray, *, cropped: bool = False) -> list[Face]:
     cropped : bool
         The image is known to show one face that fills it. Then fainter faces count, only the best is returned, and
         where none is found the whole image stands in for it.
+    alignment : {"affine", "similarity", "none"}
+        How the face is brought onto the mean face (`ALIGNMENTS`).
 
     Returns
     -------
@@ -53,24 +55,51 @@ def analyse(image: np.ndarray, *, cropped: bool = False) -> list[Face]:
         If `image` is not an image as described, or the landmark model is missing.
     """
     if cropped:
-        return [_only_face(image) or _stand_in(image)]
-    return [face for found in detect(image) if (face := _face(image, found))]
+        return [_only_face(image, alignment) or _stand_in(image)]
+    return [face for found in detect(image) if (face := _face(image, found, alignment))]
 
 
-def _face(image: np.ndarray, found: Detection) -> Face | None:
-    landmarks = find_landmarks(image, found.box)
+def face_at(image: np.ndarray, landmarks: np.ndarray, *, alignment: str = "affine") -> Face:
+    """Register and measure a face whose landmarks are known, as they are of a rendered one.
+
+    Parameters
+    ----------
+    image : (H, W, 3) or (H, W) uint8
+        BGR or grey.
+    landmarks : (49, 2) array
+        x, y in pixels of `image`.
+    alignment : {"affine", "similarity", "none"}
+        How the face is brought onto the mean face (`ALIGNMENTS`).
+
+    Returns
+    -------
+    Face
+        Its box is the landmarks' own.
+
+    Raises
+    ------
+    UserError
+        If `image` or `landmarks` cannot be used.
+    """
+    landmarks = np.asarray(landmarks, np.float32)
+    registered, error = register_face(image, landmarks, alignment), fit_error(landmarks)
+    box = np.concatenate([landmarks.min(axis=0), landmarks.max(axis=0)])
+    return Face(registered, box, float("nan"), landmarks, geometry(landmarks), error, stand_in=False)
+
+
+def _face(image: np.ndarray, found: Detection, alignment: str) -> Face | None:
     try:
-        registered, error = register_face(image, landmarks), fit_error(landmarks)
+        face = face_at(image, find_landmarks(image, found.box), alignment=alignment)
     except DegenerateLandmarks:
         return None
-    return Face(registered, *found, landmarks, geometry(landmarks), error, stand_in=False)
+    return face._replace(box=found.box, score=found.score)
 
 
-def _only_face(image: np.ndarray) -> Face | None:
+def _only_face(image: np.ndarray, alignment: str) -> Face | None:
     least = _FAINT_LEAST_SIDE * min(image.shape[:2])
     for found in detect(image, threshold=_CROPPED_SCORE, cropped=True):
         if found.score >= 0 or found.box[2] - found.box[0] >= least:
-            face = _face(image, found)
+            face = _face(image, found, alignment)
             if face and face.error <= _CROPPED_ERROR:
                 return face
     return None

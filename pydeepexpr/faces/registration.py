@@ -18,6 +18,8 @@ from pydeepexpr.faces.landmarks import (
 )
 
 __all__ = [
+    "ALIGNMENTS",
+    "CHARACTER_ALIGNMENT",
     "FACE_SIZE",
     "MEAN_FACE_FILE",
     "STABLE_POINTS",
@@ -39,6 +41,13 @@ STABLE_POINTS = (*UPPER_NOSE_BRIDGE, *NOSE_BASE, *LEFT_EYE_CORNERS, *RIGHT_EYE_C
 #: The mean face, as `tools/mean_face.py` writes it.
 MEAN_FACE_FILE = Path(__file__).with_name("mean_face.json")
 
+#: How a face is brought onto the mean face: with all six degrees of freedom; with position, size and roll alone, which
+#: keeps its proportions; not at all, the image being taken whole.
+ALIGNMENTS = ("affine", "similarity", "none")
+
+#: How a stylized character's face is brought onto it (docs/decisions.md).
+CHARACTER_ALIGNMENT = "similarity"
+
 _HUBER_ROUNDS = 5
 _HUBER_BEND = 2.0  # times the median distance: only points that lie further off than that lose weight
 
@@ -57,16 +66,18 @@ def mean_face() -> np.ndarray:
     return _mean_face().copy()
 
 
-def registration_matrix(landmarks: np.ndarray) -> np.ndarray:
-    """Return the affine map from an image to the registered frame.
+def registration_matrix(landmarks: np.ndarray, alignment: str = "affine") -> np.ndarray:
+    """Return the map from an image to the registered frame.
 
-    It has all six degrees of freedom and fits `STABLE_POINTS` to the mean face by least squares with Huber's weights
-    (iteratively reweighted), so that one landmark gone astray counts for little.
+    It fits `STABLE_POINTS` to the mean face by least squares with Huber's weights (iteratively reweighted), so that one
+    landmark gone astray counts for little.
 
     Parameters
     ----------
     landmarks : (49, 2) array
         x, y in pixels of the image.
+    alignment : {"affine", "similarity"}
+        All six degrees of freedom, or the four that keep the face's proportions.
 
     Returns
     -------
@@ -83,24 +94,40 @@ def registration_matrix(landmarks: np.ndarray) -> np.ndarray:
         raise UserError(f"landmarks must be 49 finite points (49, 2), got {given.shape}")
     source, target = given[list(STABLE_POINTS)], _mean_face()[list(STABLE_POINTS)]
     centre, spread = source.mean(axis=0), source.std() or 1.0
-    terms = np.c_[(source - centre) / spread, np.ones(len(source))]
+    source = (source - centre) / spread
     weights = np.ones(len(source))
+    if np.linalg.matrix_rank(source, tol=1e-3) < 2 or np.linalg.det(_affine(source, target, weights)[0]) <= 0:
+        raise DegenerateLandmarks("the landmarks form no face: they lie on a line, or left and right are exchanged")
+    fit = {"affine": _affine, "similarity": _similarity}[alignment]
     for _ in range(_HUBER_ROUNDS):
-        root = np.sqrt(weights)[:, None]
-        fit = np.linalg.lstsq(terms * root, target * root, rcond=None)[0]
-        error = np.linalg.norm(terms @ fit - target, axis=1)
+        linear, shift = fit(source, target, weights)
+        error = np.linalg.norm(source @ linear.T + shift - target, axis=1)
         bend = _HUBER_BEND * np.median(error)
         weights = np.minimum(1.0, bend / np.maximum(error, 1e-9)) if bend > 1e-6 else weights
-    linear = fit[:2].T / spread
-    if np.linalg.matrix_rank(terms, tol=1e-3) < 3 or np.linalg.det(linear) <= 0:
-        raise DegenerateLandmarks("the landmarks form no face: they lie on a line, or left and right are exchanged")
-    return np.c_[linear, fit[2] - linear @ centre]
+    linear = linear / spread
+    return np.c_[linear, shift - linear @ centre]
+
+
+def _affine(source: np.ndarray, target: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the (2, 2) matrix and the shift that bring (N, 2) points closest to others, weighted."""
+    root = np.sqrt(weights)[:, None]
+    fit = np.linalg.lstsq(np.c_[source, np.ones(len(source))] * root, target * root, rcond=None)[0]
+    return fit[:2].T, fit[2]
+
+
+def _similarity(source: np.ndarray, target: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Do as `_affine` does with a rotation and one scale: on complex numbers, one factor and one shift."""
+    root = np.sqrt(weights)
+    terms = np.c_[source @ (1, 1j), np.ones(len(source))] * root[:, None]
+    factor, shift = np.linalg.lstsq(terms, target @ (1, 1j) * root, rcond=None)[0]
+    linear = np.array([[factor.real, -factor.imag], [factor.imag, factor.real]])
+    return linear, np.array([shift.real, shift.imag])
 
 
 def fit_error(landmarks: np.ndarray) -> float:
     """Return how badly a face fits the mean face: the root mean square distance of `STABLE_POINTS` after registration.
 
-    In pixels of the registered frame: 0 is perfect, most frontal faces stay below 6, and beyond 12 the head is turned
+    In pixels of the registered frame: 0 is perfect, most frontal faces stay below 5.5, and beyond 11 the head is turned
     far away or the landmarks have missed the face. Parameters and errors as for `registration_matrix`.
     """
     matrix = registration_matrix(landmarks)
@@ -108,7 +135,7 @@ def fit_error(landmarks: np.ndarray) -> float:
     return float(np.sqrt(((points - _mean_face()[list(STABLE_POINTS)]) ** 2).sum(axis=1).mean()))
 
 
-def register_face(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+def register_face(image: np.ndarray, landmarks: np.ndarray, alignment: str = "affine") -> np.ndarray:
     """Return the face registered to the mean face.
 
     Parameters
@@ -117,6 +144,8 @@ def register_face(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
         BGR or grey.
     landmarks : (49, 2) array
         x, y in pixels of `image`.
+    alignment : {"affine", "similarity", "none"}
+        As in `ALIGNMENTS`. With "none" the image is resized whole, whatever the landmarks.
 
     Returns
     -------
@@ -129,7 +158,9 @@ def register_face(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
         If `image` or `landmarks` cannot be used.
     """
     image = check_image(image)
-    matrix = registration_matrix(landmarks)
+    if alignment == "none":
+        return whole_image(image)[0]
+    matrix = registration_matrix(landmarks, alignment)
     # One step of interpolation reads 2x2 pixels: a larger face is averaged down first, or it would be aliased.
     shrink = min(1.0, float(np.sqrt(np.linalg.det(matrix[:, :2]))))
     if shrink < 0.75:

@@ -8,7 +8,10 @@ from pydeepexpr.errors import UserError
 from pydeepexpr.faces import (
     FACE_SIZE,
     DegenerateLandmarks,
+    analyse,
+    face_at,
     fit_error,
+    geometry,
     mean_face,
     register_face,
     registration_matrix,
@@ -53,6 +56,58 @@ def test_undoes_any_affine_map(linear, place):
     landmarks = move(mean_face(), warp)
     np.testing.assert_allclose(move(landmarks, registration_matrix(landmarks)), mean_face(), atol=1e-5)
     assert fit_error(landmarks) < 1e-5
+
+
+@given(scale=st.floats(0.1, 5), turn=st.floats(-3.1, 3.1), place=st.tuples(*[st.floats(-5000, 5000)] * 2))
+def test_a_similarity_undoes_place_size_and_roll(scale, turn, place):
+    cos, sin = scale * np.cos(turn), scale * np.sin(turn)
+    landmarks = move(mean_face(), np.array([[cos, -sin, place[0]], [sin, cos, place[1]]]))
+    np.testing.assert_allclose(move(landmarks, registration_matrix(landmarks, "similarity")), mean_face(), atol=1e-5)
+
+
+@given(stretch=st.floats(0.5, 2), turn=st.floats(-3.1, 3.1))
+def test_a_similarity_keeps_proportions(stretch, turn):
+    """A character twice as wide as a person stays so; affinely it becomes the mean face."""
+    cos, sin = np.cos(turn), np.sin(turn)
+    landmarks = mean_face() * (stretch, 1) @ np.array([[cos, sin], [-sin, cos]])
+    linear = registration_matrix(landmarks, "similarity")[:, :2]
+    np.testing.assert_allclose(linear @ linear.T, np.linalg.det(linear) * np.eye(2), atol=1e-9)
+    assert np.linalg.det(linear) > 0
+    np.testing.assert_allclose(move(landmarks, registration_matrix(landmarks)), mean_face(), atol=1e-6)
+
+
+@pytest.mark.parametrize("alignment", ["affine", "similarity"])
+def test_a_mirrored_face_is_none(alignment):
+    with pytest.raises(DegenerateLandmarks, match="left and right"):
+        registration_matrix(mean_face() * (-1, 1), alignment)
+
+
+def test_an_image_may_be_taken_whole():
+    image = np.random.default_rng(0).integers(0, 256, (FACE_SIZE, FACE_SIZE, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(register_face(image, mean_face() / 2, "none"), image)
+
+
+def test_a_face_at_known_landmarks():
+    image = np.random.default_rng(0).integers(0, 256, (FACE_SIZE, FACE_SIZE, 3), dtype=np.uint8)
+    landmarks = mean_face() * 0.5 + (30, 40)
+    face = face_at(image, landmarks, alignment="similarity")
+    np.testing.assert_array_equal(face.registered, register_face(image, landmarks, "similarity"))
+    np.testing.assert_allclose(face.box, [*landmarks.min(axis=0), *landmarks.max(axis=0)], atol=1e-4)
+    np.testing.assert_allclose(face.geometry, geometry(landmarks), atol=1e-5)
+    assert np.isnan(face.score) and not face.stand_in and face.error < 1e-4
+
+
+def test_detected_landmarks_do_not_depend_on_the_alignment():
+    head = pytest.importorskip("skimage.data", reason="scikit-image is not installed").astronaut()[
+        20:220, 120:320, ::-1
+    ]
+    head = np.ascontiguousarray(head)
+    faces = {alignment: analyse(head, alignment=alignment)[0] for alignment in ("affine", "similarity", "none")}
+    for face in faces.values():
+        np.testing.assert_array_equal(face.landmarks, faces["affine"].landmarks)
+        assert face.score == faces["affine"].score > 0
+    np.testing.assert_array_equal(faces["none"].registered, whole_image(head)[0])
+    assert (faces["similarity"].registered != faces["affine"].registered).any()
 
 
 def test_agrees_with_opencv():

@@ -165,6 +165,78 @@ def test_balance_touches_the_training_split_only(tmp_path, balance, counts):
     assert pq.read_table(tmp_path / "out/manifest.parquet").num_rows == len(records) + 3
 
 
+def cast(folder, frames=12, **columns):
+    """A registered folder of two characters with two sequences each."""
+    names = [f"{who}_{what}" for who in ("mery", "ray") for what in ("joy", "fear") for _ in range(frames)]
+    labels = [{"joy": 3, "fear": 2}[name.split("_")[1]] for name in names]
+    columns = {"sequence": names, "character": [name.split("_")[0] for name in names], **columns}
+    return register(folder, labels, **{"frame": pa.array([*range(1, frames + 1)] * 4, pa.int32()), **columns})
+
+
+def test_frames_are_split_into_blocks_and_those_in_gaps_left_out(tmp_path, capsys):
+    report = build_lmdb([cast(tmp_path / "cast")], tmp_path / "out", split="blocks", val=0.25, test=0.25, gap=2)
+    # Of 12 frames two gaps take 4; 4, 2, 2 of the others train, validate and test: four sequences of them.
+    sums = {split: sum(counts.values()) for split, counts in report["counts"].items()}
+    assert sums == {"train": 16, "val": 8, "test": 8} and report["in_gaps"] == 16
+    rows = pq.read_table(tmp_path / "out/manifest.parquet").to_pylist()
+    sides = {split: {(r["sequence"], r["frame"]) for r in rows if r["split"] == split} for split in ("train", "test")}
+    assert min(abs(a - b) for name, a in sides["train"] for other, b in sides["test"] if name == other) == 3
+
+
+def test_one_character_may_be_chosen_and_is_split_as_in_company(tmp_path):
+    faces, options = cast(tmp_path / "cast"), {"split": "blocks", "val": 0.25, "test": 0.25, "gap": 2}
+    build_lmdb([faces], tmp_path / "all", **options)
+    report = build_lmdb([faces], tmp_path / "ray", characters=["ray"], **options)
+    assert report["options"]["characters"] == ["ray"]
+
+    def parts(folder):
+        rows = pq.read_table(tmp_path / folder / "manifest.parquet").to_pylist()
+        return {(row["source"], row["split"]) for row in rows if row["character"] == "ray"}, len(rows)
+
+    assert parts("ray") == (parts("all")[0], 16)
+
+
+def test_a_random_split_divides_sequences(tmp_path):
+    report = build_lmdb([cast(tmp_path / "cast")], tmp_path / "out", split="random", val=0.25, test=0.25)
+    assert report["counts"]["train"]["joy"] == 12 and report["in_gaps"] == 0
+    rows = pq.read_table(tmp_path / "out/manifest.parquet").to_pylist()
+    assert {row["split"] for row in rows if row["sequence"] == "mery_joy"} == {"train", "val", "test"}
+
+
+def test_a_stratified_split_keeps_sequences_whole(tmp_path):
+    build_lmdb([cast(tmp_path / "cast")], tmp_path / "out", split="stratified", val=0.25, test=0.25)
+    rows = pq.read_table(tmp_path / "out/manifest.parquet").to_pylist()
+    sides = {(row["sequence"], row["split"]) for row in rows}
+    assert len(sides) == 4
+
+
+def test_rendered_frames_keep_their_own_split(tmp_path):
+    splits = (["train"] * 6 + ["val"] * 3 + ["test"] * 3) * 4
+    report = build_lmdb([cast(tmp_path / "cast", splits=splits)], tmp_path / "out")
+    assert [sum(report["counts"][split].values()) for split in ("train", "val", "test")] == [24, 12, 12]
+
+
+@pytest.mark.parametrize(
+    ("columns", "options", "message"),
+    [
+        ({}, {}, "use --split blocks"),
+        ({"frame": None}, {"split": "blocks"}, "48 of 48 images have no sequence or frame number"),
+        ({}, {"split": "blocks", "gap": 30}, "ferg/mery_fear has 12 images, too few for 3 blocks with gaps of 30"),
+        ({}, {"split": "random", "characters": ["pip"]}, "no character 'pip' .* there are: mery, ray"),
+    ],
+)
+def test_frames_that_cannot_be_split(tmp_path, columns, options, message):
+    faces = cast(tmp_path / "cast", database=["ferg"] * 48, **columns)
+    with pytest.raises(UserError, match=message):
+        build_lmdb([faces], tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_photographs_have_no_characters(faces, tmp_path):
+    with pytest.raises(UserError, match="there are: none"):
+        build_lmdb([faces], tmp_path / "out", characters=["pip"])
+
+
 def test_several_folders_become_one_build(faces, tmp_path):
     other = register(tmp_path / "other", [3, 4], subjects=["x", "y"], geometry=None)
     report = build_lmdb([faces, other], tmp_path / "out", val=0, test=0, encode="png")
@@ -172,6 +244,23 @@ def test_several_folders_become_one_build(faces, tmp_path):
     assert [source["folder"] for source in report["sources"]] == ["registered", "other"]
     rows = pq.read_table(tmp_path / "out/manifest.parquet").to_pylist()
     assert sum(row["geometry"] is None for row in rows) == 2
+
+
+def test_listed_images_are_left_out_of_every_split(faces, tmp_path):
+    names = pq.read_table(faces / "manifest.parquet")["source"].to_pylist()
+    (tmp_path / "queries.txt").write_text(f"# of the evaluation\n{names[0]}\n{names[20]}\nabsent.jpg\n")
+    (tmp_path / "more.txt").write_text(f"{names[20]}\n{names[27]}\n")
+    report = build_lmdb([faces], tmp_path / "out", exclude=[tmp_path / "queries.txt", tmp_path / "more.txt"])
+    assert report["excluded"] == {"queries.txt": 2, "more.txt": 2}
+    left = pq.read_table(tmp_path / "out/manifest.parquet")["source"].to_pylist()
+    assert sorted(left) == sorted(set(names) - {names[0], names[20], names[27]})
+
+
+def test_a_list_that_excludes_nothing_is_an_error(faces, tmp_path):
+    (tmp_path / "queries.txt").write_text("joy/another database.jpg\n")
+    with pytest.raises(UserError, match=r"queries\.txt excludes nothing: no image has a name such as joy/another"):
+        build_lmdb([faces], tmp_path / "out", exclude=[tmp_path / "queries.txt"])
+    assert not (tmp_path / "out").exists()
 
 
 def test_unlabelled_images_are_refused_or_left_out_and_counted(tmp_path):
@@ -298,7 +387,7 @@ def test_a_spoilt_folder_is_named_and_nothing_is_written(tmp_path, case):
         ({"seed": -1}, "the seed -1 is negative"),
         ({"workers": -2}, "-2 threads cannot work"),
         ({"encode": "gif"}, "encode 'gif' is none of jpg, png, raw"),
-        ({"split": "random"}, "split 'random' is none of own, stratified"),
+        ({"split": "halves"}, "split 'halves' is none of own, stratified, blocks, random"),
         ({"balance": "smote"}, "balance 'smote' is none of"),
         ({"unlabelled": "guess"}, "unlabelled 'guess' is none of error, skip"),
     ],
@@ -323,7 +412,7 @@ def test_bad_places_are_named(faces, tmp_path):
 
 
 def test_manifests_that_do_not_fit_together_are_named(faces, tmp_path):
-    other = register(tmp_path / "other", [3, 4], frame=["a", "b"])
+    other = register(tmp_path / "other", [3, 4], geometry=["a", "b"])
     with pytest.raises(UserError, match="the manifests do not fit together"):
         build_lmdb([faces, other], tmp_path / "out")
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lmdb_builders.splits import SPLITS, assign_splits, group_ids, partition, training_order
+from lmdb_builders.splits import SPLITS, assign_splits, block_splits, group_ids, partition, training_order
 from pydeepexpr.errors import UserError
 
 SEEDS = st.integers(0, 2**32)
@@ -96,6 +96,62 @@ def test_own_splits_hold_whatever_else_is_drawn(population, shares, seed, data):
 def test_shares_out_of_range_are_named(val, test):
     with pytest.raises(UserError, match="must leave some to train"):
         assign_splits(np.zeros(3, int), np.arange(3), [""] * 3, val=val, test=test, seed=0)
+
+
+@st.composite
+def clips(draw):
+    """Names and frame numbers of a few sequences, shuffled, with numbers missing here and there."""
+    lengths = draw(st.lists(st.integers(30, 80), min_size=1, max_size=4))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    names = np.repeat([f"pip_{i}" for i in range(len(lengths))], lengths)
+    frames = np.concatenate([np.sort(rng.choice(2 * length, length, replace=False)) + 1 for length in lengths])
+    order = rng.permutation(len(names))
+    return names[order].tolist(), frames[order]
+
+
+@given(clips(), SHARES, st.integers(0, 12), SEEDS)
+@settings(max_examples=100, deadline=None)
+def test_blocks_are_contiguous_with_gaps_between_them(clip, shares, gap, seed):
+    names, frames = clip
+    splits = block_splits(names, frames, val=shares[0], test=shares[1], gap=gap, seed=seed)
+    for name in set(names):
+        rows = np.flatnonzero(np.array(names) == name)
+        rows = rows[np.argsort(frames[rows])]
+        of, numbers = splits[rows], frames[rows]
+        for split in SPLITS:
+            (places,) = np.nonzero(of == split)
+            assert len(places) == 0 or len(places) == places[-1] - places[0] + 1, "one block a split"
+        for a, b in zip(range(len(rows) - 1), range(1, len(rows)), strict=True):
+            assert of[a] == of[b] or "" in (of[a], of[b]) or gap == 0
+        blocks = 1 + sum(share > 0 for share in shares)
+        assert (of == "").sum() == gap * (blocks - 1)
+        kept = len(rows) - gap * (blocks - 1)
+        for split, share in zip(("val", "test"), shares, strict=True):
+            assert abs((of == split).sum() - share * kept) <= 1
+        for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
+            apart = np.abs(numbers[of == one][:, None] - numbers[of == other])
+            assert apart.size == 0 or apart.min() > gap
+
+
+def test_a_sequence_is_cut_alike_alone_and_in_company():
+    names, frames = ["mery_joy"] * 50 + ["ray_joy"] * 60, np.r_[1:51, 1:61]
+    options = {"val": 0.2, "test": 0.2, "gap": 5}
+    together = block_splits(names, frames, seed=3, **options)
+    np.testing.assert_array_equal(together[:50], block_splits(names[:50], frames[:50], seed=3, **options))
+    assert any((together != block_splits(names, frames, seed=seed, **options)).any() for seed in range(4))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"gap": -1}, "the gap of -1 frames is negative"),
+        ({"gap": 9}, "the sequence a has 20 images, too few for 3 blocks with gaps of 9"),
+        ({"val": 0.6, "test": 0.4}, "must leave some to train"),
+    ],
+)
+def test_blocks_that_cannot_be_cut(options, message):
+    with pytest.raises(UserError, match=message):
+        block_splits(["a"] * 20, np.arange(20), **{"val": 0.2, "test": 0.2, "gap": 2, "seed": 0, **options})
 
 
 LABELS = np.array([0, 0, 0, 0, 0, 2, 2, 6, 6, 6])  # 5, 2, 3
