@@ -1,6 +1,7 @@
 """Model cards: what made a `.caffemodel`, beside it as JSON."""
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,11 @@ def _transform_record(transform: pb.TransformationParameter) -> dict[str, object
     return record
 
 
+def _from(card: Path, parent: Path) -> str:
+    """Return where the parent lies as seen from the card, so that the two may be moved together."""
+    return Path(os.path.relpath(parent.resolve(), card.parent.resolve())).as_posix()
+
+
 def write_card(
     model: Path,
     *,
@@ -58,6 +64,7 @@ def write_card(
     transform: pb.TransformationParameter,
     parent: Path | None,
     training: Mapping[str, object],
+    tuned_only: bool = False,
 ) -> Path:
     """Write the card of a model and return its path.
 
@@ -73,12 +80,15 @@ def write_card(
         The model it was fine-tuned from.
     training : mapping
         What else made it: solver, iterations, precision, seed, the data's hash.
+    tuned_only : bool
+        The file holds fine-tuned layers alone, to be loaded on top of the parent.
     """
     path = model.with_suffix(".json")
     card = {
         "name": model.stem,
         "sha256": sha256_of(model),
         "ancestry": ancestry_of(parent) if parent else [],
+        **({"base": _from(path, parent)} if tuned_only and parent else {}),
         "deploy": deploy.name,
         "transform": _transform_record(transform),
         **training,

@@ -99,8 +99,8 @@ def _append(writer: StoreWriter, recogniser: Recogniser, chunk: list[_Image], ro
         for row, measures in enumerate(rows["geometry"].to_pylist()):
             if measures is not None and len(measures) == GEOMETRY:
                 geometry[row] = measures
-    if "face" in rows.column_names:  # landmarks of a stand-in box are not to be trusted
-        geometry[rows["face"].to_numpy() == "whole-image"] = np.nan
+    if "face" in rows.column_names:  # landmarks of a stand-in are not to be trusted
+        geometry[np.isin(rows["face"].to_numpy(), ("whole-image", "neutral-frame"))] = np.nan
     dropped = [name for name in ("landmarks", "geometry", "predicted") if name in rows.column_names]
     writer.append(fc6, prob, geometry, rows.drop_columns(dropped))
 

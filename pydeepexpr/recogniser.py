@@ -1,6 +1,7 @@
 """A trained network as a function of registered faces: FC6 and class probabilities."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,14 @@ import numpy as np
 from pydeepexpr import paths
 from pydeepexpr.caffe.mode import TEST
 from pydeepexpr.caffe.proto import caffe_pb2 as pb
+from pydeepexpr.caffe.readers import read_message
 from pydeepexpr.caffe.transform import Transformer
 from pydeepexpr.card import BAD_CARD, read_card
 from pydeepexpr.engine import use_device
 from pydeepexpr.errors import UserError
 from pydeepexpr.files import sha256_of
 from pydeepexpr.lineage import ModelIdentity
+from pydeepexpr.tuned import weight_files
 
 __all__ = ["PixelTransform", "Recogniser"]
 
@@ -87,6 +90,9 @@ class Recogniser:
     deploy : path, optional
         The deploy prototxt. When not given, the file that the card names: beside the weights, else among the
         package's own.
+    base : path, optional
+        What `weights` are loaded on top of, if they are fine-tuned layers alone. When not given, it is looked for
+        (`tuned.weight_files`).
     device : {'auto', 'cpu', 'cuda'}
 
     Attributes
@@ -104,7 +110,12 @@ class Recogniser:
     """
 
     def __init__(
-        self, weights: str | os.PathLike, deploy: str | os.PathLike | None = None, *, device: str = "auto"
+        self,
+        weights: str | os.PathLike,
+        deploy: str | os.PathLike | None = None,
+        *,
+        base: str | os.PathLike | None = None,
+        device: str = "auto",
     ) -> None:
         from pydeepexpr.engine import caffe
 
@@ -116,10 +127,13 @@ class Recogniser:
         self.transform = _transform_of(card, weights)
         ancestry = tuple(card.get("ancestry", ()))
         self.identity = ModelIdentity(weights.name, card["sha256"], ancestry, self.transform.record)
+        files = weight_files(weights, Path(base) if base else None)
         use_device(device)
-        self._net = caffe.Net(str(deploy), str(weights), caffe.TEST)
-        self._check_net(deploy)
-        self.fc7 = np.array(self._net.params["fc7"][0].data, dtype=np.float32)
+        self._net = caffe.Net(str(deploy), caffe.TEST, stages=list(card.get("stages", ())))
+        _check_layers(self._net.params, files, deploy)
+        for file in files:
+            self._net.copy_from(str(file))
+        self.fc7 = self._check_net(deploy)
 
     def features(self, faces: "list[np.ndarray] | np.ndarray") -> tuple[np.ndarray, np.ndarray]:
         """Return FC6 (after its ReLU) and class probabilities of registered faces.
@@ -147,16 +161,38 @@ class Recogniser:
             prob.append(np.array(self._net.blobs["prob"].data, dtype=np.float32))
         return np.concatenate(fc6), np.concatenate(prob)
 
-    def _check_net(self, deploy: Path) -> None:
-        blobs = self._net.blobs
-        if missing := {"data", "fc6", "prob"} - set(blobs) or {"fc7"} - set(self._net.params):
+    def _check_net(self, deploy: Path) -> np.ndarray:
+        """Check that FC6 and probabilities are where they are looked for; return FC7's weights."""
+        blobs, params = self._net.blobs, self._net.params
+        # The layer may have a name of its own (fc7_character), by which it is not copied from the human network.
+        fc7 = next((name for name, tops in self._net.top_names.items() if "fc7" in tops and name in params), None)
+        if missing := {"data", "fc6", "prob"} - set(blobs) or ({"fc7"} if fc7 is None else set()):
             raise UserError(f"{deploy} has no {', '.join(sorted(missing))}; give a deploy prototxt of this project")
         crop, side = self.transform.crop, tuple(blobs["data"].data.shape[1:])
         if side != (3, crop, crop):
             raise UserError(f"{deploy} takes images of shape {side}, but the model's card says a crop of {crop}")
-        fc7, dims = self._net.params["fc7"][0].data.shape, blobs["fc6"].data.shape[1:]
-        if fc7 != (blobs["prob"].data.shape[1], *dims):
-            raise UserError(f"{deploy}: FC7 of shape {fc7} does not stand between FC6 {dims} and the probabilities")
+        weights = np.array(params[fc7][0].data, dtype=np.float32)
+        dims = blobs["fc6"].data.shape[1:]
+        if weights.shape != (blobs["prob"].data.shape[1], *dims):
+            raise UserError(
+                f"{deploy}: FC7 of shape {weights.shape} does not stand between FC6 {dims} and the probabilities"
+            )
+        return weights
+
+
+def _check_layers(params: Iterable[str], files: list[Path], deploy: Path) -> None:
+    """Refuse a net that the files do not fill, or that has no place for what the model itself has learned."""
+    stored = [
+        {layer.name for layer in read_message(file, pb.NetParameter(), "model").layer if layer.blobs} for file in files
+    ]
+    if unfilled := set(params).difference(*stored):
+        raise UserError(
+            f"{files[-1]} has no parameters for {deploy}'s {', '.join(sorted(unfilled))}; give its own deploy"
+        )
+    if unused := stored[-1].difference(params):
+        raise UserError(
+            f"{deploy} has no layer {', '.join(sorted(unused))} of {files[-1]}; give the model's own deploy"
+        )
 
 
 def _transform_of(card: dict[str, Any], weights: Path) -> PixelTransform:

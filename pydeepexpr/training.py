@@ -18,7 +18,9 @@ from pydeepexpr.caffe.readers import read_net, read_solver
 from pydeepexpr.card import write_card
 from pydeepexpr.errors import UserError
 from pydeepexpr.files import atomic_file, sha256_of
+from pydeepexpr.frozen import compute_once
 from pydeepexpr.training_log import draw_curve, parse_log, write_csv
+from pydeepexpr.tuned import save_tuned, weight_files
 
 __all__ = ["Options", "resolve", "train"]
 
@@ -43,6 +45,13 @@ class Options:
         In the place of the solver's `random_seed`.
     precision : str
         ``fp32`` or ``bf16``.
+    stage : str, optional
+        The stage of both states, in the place of the solver's: what a network with several readings is to be.
+    tuned_only : bool
+        The model keeps the layers alone that differ from `weights`.
+    crops : int, optional
+        Compute what stays as it is once, for so many crops of each training image (`frozen.CROPS`), and train the rest
+        on that; implies `tuned_only`.
     """
 
     data: Path | None = None
@@ -53,6 +62,9 @@ class Options:
     snapshot: Path | None = None
     seed: int | None = None
     precision: str = "fp32"
+    stage: str | None = None
+    tuned_only: bool = False
+    crops: int | None = None
 
 
 def resolve(solver_file: Path, out: Path, options: Options) -> tuple[pb.SolverParameter, pb.NetParameter]:
@@ -73,6 +85,8 @@ def resolve(solver_file: Path, out: Path, options: Options) -> tuple[pb.SolverPa
     if not solver.net:
         raise UserError(f'the solver {solver_file} names no net; add `net: "…"`')
     net = read_net(paths.find(solver.net))
+    if options.stage is not None:
+        _set_stage(solver, net, options.stage)
     layers = {layer.include[0].phase if layer.include else None: layer for layer in net.layer if layer.type == "Data"}
     if caffe.TRAIN not in layers:
         raise UserError(f"the network {solver.net} has no Data layer for the phase TRAIN")
@@ -104,15 +118,20 @@ def train(solver_file: Path, out: Path, options: Options, deploy: Path) -> Path 
     `out` keeps the solver and the net as they were run (real Caffe reads them), Caffe's log, `log.csv`, `curve.png`,
     the snapshots, and at the end `NAME.caffemodel` with its card.
     """
+    tuned_only = options.tuned_only or options.crops is not None
+    if tuned_only and options.weights is None:
+        raise UserError("--tuned-only and --crops build on --weights, which is not given")
+    parents = weight_files(options.weights) if options.weights else []
     solver_param, net_param = resolve(solver_file, out, options)
     out.mkdir(parents=True, exist_ok=True)
     for name, message in (("solver.prototxt", solver_param), ("train_val.prototxt", net_param)):
         with atomic_file(out / name) as partial:
             partial.write_text(text_format.MessageToString(message), encoding="utf-8")
     caffe.set_precision(options.precision)
-    with _logging(out / "train.log"), contextlib.closing(caffe.get_solver(out / "solver.prototxt")) as solver:
-        if options.weights is not None:
-            solver.net.copy_from(options.weights)
+    to_run = solver_param if options.crops is None else _above_frozen(solver_param, net_param, parents, options.crops)
+    with _logging(out / "train.log"), contextlib.closing(caffe.get_solver(to_run)) as solver:
+        for weights in parents:
+            solver.net.copy_from(weights)
         if options.snapshot is not None:
             solver.restore(options.snapshot)
         with _bar(solver):
@@ -123,21 +142,28 @@ def train(solver_file: Path, out: Path, options: Options, deploy: Path) -> Path 
     if not finished:
         return None
     model = out / f"{out.name}.caffemodel"
-    with atomic_file(model) as partial:
-        shutil.copyfile(last, partial)
+    if tuned_only:
+        save_tuned(last, parents, model)
+    else:
+        with atomic_file(model) as partial:
+            shutil.copyfile(last, partial)
     write_card(
         model,
         deploy=deploy,
         transform=_test_transform(net_param),
         parent=options.weights,
+        tuned_only=tuned_only,
         training={
+            "stages": list(solver_param.train_state.stage),
             "solver": text_format.MessageToString(solver_param),
             "iterations": solver_param.max_iter,
             "precision": options.precision,
             "seed": solver_param.random_seed,
             "data": _hash_of_data(options.data),
+            "crops": options.crops,
         },
     )
+    shutil.rmtree(_frozen_folder(solver_param), ignore_errors=True)
     return model
 
 
@@ -146,6 +172,34 @@ def report(out: Path) -> None:
     rows = parse_log((out / "train.log").read_text(encoding="utf-8"))
     write_csv(out / "log.csv", rows)
     draw_curve(out / "curve.png", rows, title=out.name)
+
+
+def _frozen_folder(solver: pb.SolverParameter) -> Path:
+    return Path(solver.snapshot_prefix).parent / "frozen"
+
+
+def _above_frozen(
+    solver: pb.SolverParameter, net: pb.NetParameter, parents: list[Path], crops: int
+) -> pb.SolverParameter:
+    """Return a solver for what lies above the frozen layers, which are computed now, once."""
+    seed = max(solver.random_seed, 0)
+    rest = compute_once(net, solver.train_state, parents, _frozen_folder(solver), crops, seed)
+    above = pb.SolverParameter()
+    above.CopyFrom(solver)
+    above.ClearField("net")
+    above.net_param.CopyFrom(rest)
+    return above
+
+
+def _set_stage(solver: pb.SolverParameter, net: pb.NetParameter, stage: str) -> None:
+    """Let training and test nets be built for a stage that the network's rules know."""
+    rules = [rule for layer in net.layer for rule in (*layer.include, *layer.exclude)]
+    known = dict.fromkeys(name for rule in rules for name in (*rule.stage, *rule.not_stage))
+    if stage not in known:
+        raise UserError(f"the network {solver.net} knows no stage {stage!r}; it has: {', '.join(known) or 'none'}")
+    solver.train_state.stage[:] = [stage]
+    for state in solver.test_state or [solver.test_state.add()]:
+        state.stage[:] = [stage]
 
 
 def newest_snapshot(out: Path) -> Path | None:

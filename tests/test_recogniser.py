@@ -151,7 +151,7 @@ def test_what_does_not_belong_together(model, damage, message):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('name: "fc7" type', 'name: "classes" type', "has no fc7"),
+        ('name: "fc7" type', 'name: "classes" type', "has no parameters for .* classes"),
         ('top: "prob"', 'top: "softmax"', "has no prob"),
         ("num_output: 16", "num_output: 32", "."),
         ("Pooling", "Poling", "Poling"),
@@ -181,10 +181,14 @@ def test_nothing_but_pycaffes_public_interface_is_needed(tiny, monkeypatch):
             self.data = np.zeros(shape, np.float32)
 
     class Net:
-        def __init__(self, deploy, weights, phase):
-            assert isinstance(deploy, str) and isinstance(weights, str) and phase == 1
+        def __init__(self, network_file, phase, level=0, stages=None, weights=None):
+            assert isinstance(network_file, str) and phase == 1
             self.blobs = {"data": Blob(1, 3, 227, 227), "fc6": Blob(1, 4), "fc7": Blob(1, 7), "prob": Blob(1, 7)}
-            self.params = {"fc7": [Blob(7, 4), Blob(7)]}
+            self.params = {"fc6": [Blob(4, 3), Blob(4)], "fc7": [Blob(7, 4), Blob(7)]}
+            self.top_names = {"data": ["data"], "fc6": ["fc6"], "fc7": ["fc7"], "prob": ["prob"]}
+
+        def copy_from(self, weights):
+            assert weights == str(tiny.weights)
 
         def reshape(self):
             for name in ("fc6", "fc7", "prob"):

@@ -17,10 +17,11 @@ def main() -> None:
     parser.add_argument("lmdb", metavar="LMDB", help="folder of an LMDB of Datum, with manifest.parquet beside it")
     parser.add_argument("store", metavar="STORE", help="the store to make; an older store there is replaced")
     parser.add_argument("--deploy", help="deploy prototxt (default: the one that the card names)")
+    parser.add_argument("--base", help="what a model of fine-tuned layers alone is loaded on top of (default: found)")
     parser.add_argument("--batch", type=int, default=50, help="images a forward pass (default: 50)")
     parser.add_argument("--device", choices=DEVICES, default="auto", help="default: auto")
     given = parser.parse_args()
-    recogniser = Recogniser(given.model, given.deploy, device=given.device)
+    recogniser = Recogniser(given.model, given.deploy, base=given.base, device=given.device)
     store = extract(recogniser, given.lmdb, given.store, batch=given.batch)
     print(f"{given.store}: {len(store)} images, FC6 of {store.fc6.shape[1]}")
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydeepexpr import cli, engine, paths, training
 from pydeepexpr.errors import UserError
+from pydeepexpr.frozen import CROPS
 
 
 def main() -> int | None:
@@ -20,6 +21,19 @@ def main() -> int | None:
     parser.add_argument("--drop-every", type=float, metavar="EPOCHS", help="epochs between two drops of the rate")
     parser.add_argument("--iterations", type=int, help="length in iterations, in the place of --epochs")
     parser.add_argument("--weights", type=Path, help="a .caffemodel to start from")
+    parser.add_argument(
+        "--stage", help="which reading of a network that has several: fc7, fc6-fc7 or fc6-new of finetune"
+    )
+    parser.add_argument(
+        "--tuned-only", action="store_true", help="keep only the layers that differ from --weights: a small model"
+    )
+    parser.add_argument(
+        "--crops",
+        type=int,
+        choices=CROPS,
+        help="compute what stays as it is once, for so many crops of each training image (10 are the papers'), in the "
+        "place of a random one in every epoch; implies --tuned-only",
+    )
     parser.add_argument("--snapshot", type=Path, help="a .solverstate to go on from")
     parser.add_argument(
         "--resume", action="store_true", help="go on from the newest snapshot in --out, if there is one"
@@ -35,7 +49,8 @@ def main() -> int | None:
         snapshot = training.newest_snapshot(a.out)
     engine.use_device(a.device)
     options = training.Options(
-        a.data, a.epochs, a.drop_every, a.iterations, a.weights, snapshot, a.seed, a.precision
+        a.data, a.epochs, a.drop_every, a.iterations, a.weights, snapshot, a.seed, a.precision, a.stage, a.tuned_only,
+        a.crops,
     )  # fmt: skip
     model = training.train(paths.find(a.solver), a.out, options, paths.find(a.deploy))
     if model is None:

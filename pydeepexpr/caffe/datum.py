@@ -9,7 +9,7 @@ from pydeepexpr.caffe.proto import caffe_pb2 as pb
 from pydeepexpr.caffe.readers import read_message
 from pydeepexpr.errors import UserError
 
-__all__ = ["array_to_blobproto", "blobproto_to_array", "datum_to_image", "read_mean"]
+__all__ = ["array_to_blobproto", "blobproto_to_array", "datum_to_image", "floats_to_datum", "read_mean"]
 
 
 def datum_to_image(datum: pb.Datum, flag: int = cv2.IMREAD_UNCHANGED) -> np.ndarray:
@@ -32,11 +32,19 @@ def datum_to_image(datum: pb.Datum, flag: int = cv2.IMREAD_UNCHANGED) -> np.ndar
         if image is None:
             raise UserError("an encoded Datum does not decode as an image; build the LMDB again")
         return image if image.ndim == 3 else image[:, :, None]
-    values = np.frombuffer(datum.data, np.uint8) if datum.data else np.fromiter(datum.float_data, np.float32)
+    values = np.frombuffer(datum.data, np.uint8) if datum.data else np.array(datum.float_data, np.float32)
     shape = (datum.channels, datum.height, datum.width)
     if values.size != np.prod(shape):
         raise UserError(f"a Datum holds {values.size} values but says {shape}; build the LMDB again")
     return values.reshape(shape).transpose(1, 2, 0)
+
+
+def floats_to_datum(values: np.ndarray, label: int) -> bytes:
+    """Return a serialized Datum of floats: an array of up to three axes (the missing ones are 1), as float32."""
+    shape = (*values.shape, 1, 1, 1)[: max(values.ndim, 3)]
+    channels, height, width = shape
+    head = pb.Datum(channels=channels, height=height, width=width, label=label)
+    return head.SerializeToString() + _packed(pb.Datum, "float_data", values)
 
 
 def _shape_of(proto: pb.BlobProto) -> tuple[int, ...]:
@@ -70,10 +78,15 @@ def array_to_blobproto(array: np.ndarray, diff: np.ndarray | None = None) -> pb.
     # times as fast as appending them one by one.
     for field, values in (("data", array), ("diff", diff)):
         if values is not None and values.size:
-            content = np.ascontiguousarray(values, "<f4").tobytes()
-            key = pb.BlobProto.DESCRIPTOR.fields_by_name[field].number << 3 | 2
-            proto.MergeFromString(bytes([key]) + _varint(len(content)) + content)
+            proto.MergeFromString(_packed(pb.BlobProto, field, values))
     return proto
+
+
+def _packed(message: type, field: str, values: np.ndarray) -> bytes:
+    """Return the bytes of a field of floats, which every reader takes whether the field is declared packed or not."""
+    content = np.ascontiguousarray(values, "<f4").tobytes()
+    key = message.DESCRIPTOR.fields_by_name[field].number << 3 | 2
+    return bytes([key]) + _varint(len(content)) + content
 
 
 def _varint(value: int) -> bytes:

@@ -372,8 +372,13 @@ class Net:
                 self._reshape_blob(name, shape)
 
     def copy_from(self, weights: str | os.PathLike) -> None:
-        """Copy parameters from a `.caffemodel`, by layer name; layers it lacks keep theirs."""
-        load_weights(self, weights)
+        """Copy parameters from a `.caffemodel`, by layer name; layers it lacks keep theirs.
+
+        Several files, as in `caffe train -weights a,b`, are copied one after another.
+        """
+        several = isinstance(weights, str) and not os.path.exists(weights)
+        for file in weights.split(",") if several else [weights]:
+            load_weights(self, file)
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the net with its parameters as a `.caffemodel`, whole or not at all."""

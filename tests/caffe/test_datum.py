@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from pydeepexpr.caffe.datum import array_to_blobproto, blobproto_to_array, datum_to_image, read_mean
+from pydeepexpr.caffe.datum import array_to_blobproto, blobproto_to_array, datum_to_image, floats_to_datum, read_mean
 from pydeepexpr.caffe.proto import caffe_pb2 as pb
 from pydeepexpr.errors import UserError
 
@@ -35,6 +35,17 @@ def test_floats():
     image = datum_to_image(raw(data=b"", float_data=values))
     assert image.dtype == np.float32
     np.testing.assert_array_equal(image.transpose(2, 0, 1).ravel(), values)
+
+
+@pytest.mark.parametrize("shape", [(512,), (4, 3), (2, 3, 4)])
+def test_floats_survive_a_datum_as_protobuf_itself_writes_it(shape):
+    values = np.random.default_rng(1).normal(size=shape).astype(np.float32)
+    datum = pb.Datum.FromString(floats_to_datum(values, 6))
+    assert (datum.channels, datum.height, datum.width, datum.label) == (*(*shape, 1, 1)[:3], 6)
+    expected = pb.Datum(channels=datum.channels, height=datum.height, width=datum.width, label=6)
+    expected.float_data.extend(values.ravel().tolist())
+    assert datum == expected and datum.SerializeToString() == expected.SerializeToString()
+    np.testing.assert_array_equal(datum_to_image(datum).transpose(2, 0, 1).ravel(), values.ravel())
 
 
 def test_grey_images_have_one_channel_unless_colour_is_forced():
