@@ -11,6 +11,16 @@ REGISTERED := data/registered/fer2013
 LMDB := data/lmdb/fer2013
 NAME ?= human
 RUN_DIR := runs/$(NAME)
+# The characters: FERG-DB, as its authors let you have it, or what tools/render_rig.py wrote.
+FERG ?= data/FERG_DB_256
+FRAMES := $(notdir $(abspath $(FERG)))
+FRAMES_ARE := $(if $(wildcard $(FERG)/frames.parquet),rig,ferg)
+# Rendered frames have a split of their own; FERG-DB's are divided into blocks (docs/decisions.md).
+SPLIT ?= $(if $(filter rig,$(FRAMES_ARE)),own,blocks)
+CHAR ?=
+FINETUNE ?= fc7
+# Crops of each image that what stays as it is is computed for, once; empty: a random crop in every epoch, anew.
+CROPS ?= 10
 # One's own training where there is one, else the model that comes with the repository.
 MODEL ?= $(or $(wildcard $(RUN_DIR)/$(NAME).caffemodel),models/human.caffemodel)
 STORE ?= stores/$(NAME)-val
@@ -22,10 +32,10 @@ TOP ?= 10
 SHEET ?= sheet.png
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check format lint data train-human features retrieve bench clean
+.PHONY: help setup test check format lint data train-human train-character finetune has-character features retrieve bench clean
 
 help:  ## list the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY)  ## make .venv and install everything in it
 
@@ -64,6 +74,31 @@ $(LMDB)/build.json: $(REGISTERED)/manifest.parquet | $(READY)
 train-human: $(LMDB)/build.json  ## train the human network on FER2013=… (EPOCHS, DROP_EVERY, DEVICE, PRECISION); resumes
 	$(RUN) tools/train.py --solver solvers/human.prototxt --data $(LMDB) --out $(RUN_DIR) --resume \
 		--epochs $(EPOCHS) --drop-every $(DROP_EVERY) --device $(DEVICE) --precision $(PRECISION)
+
+train-character: data/lmdb/$(FRAMES)/build.json  ## train the character network on FERG=… (FERG-DB); options as above; resumes
+	$(RUN) tools/train.py --solver solvers/character.prototxt --deploy prototxt/character_deploy.prototxt \
+		--data data/lmdb/$(FRAMES) --out runs/character --resume \
+		--epochs $(EPOCHS) --drop-every $(DROP_EVERY) --device $(DEVICE) --precision $(PRECISION)
+
+finetune: has-character data/lmdb/$(FRAMES)-$(CHAR)/build.json  ## fine-tune MODEL for CHAR=mery; FINETUNE=fc7, fc6-fc7 or fc6-new; resumes
+	$(RUN) tools/train.py --solver solvers/finetune.prototxt --deploy prototxt/finetune_deploy.prototxt \
+		--stage $(FINETUNE) --weights $(MODEL) $(if $(CROPS),--crops $(CROPS),--tuned-only) \
+		--data data/lmdb/$(FRAMES)-$(CHAR) --out runs/$(CHAR)-$(FINETUNE) --resume \
+		--epochs $(EPOCHS) --drop-every $(DROP_EVERY) --device $(DEVICE) --precision $(PRECISION)
+
+has-character:
+	@test -n "$(CHAR)" || { echo "error: name a character: make finetune CHAR=mery"; exit 2; }
+
+data/registered/$(FRAMES)/manifest.parquet: | $(READY)
+	@test -d "$(FERG)" || { echo "error: no character frames at $(FERG) (FERG=…): its authors give FERG-DB on" \
+		"request (https://grail.cs.washington.edu/projects/deepexpr/ferg-2d-db.html); make demo needs none"; exit 2; }
+	$(RUN) tools/register.py --database $(FRAMES_ARE) $(FERG) data/registered/$(FRAMES)
+
+data/lmdb/$(FRAMES)/build.json: data/registered/$(FRAMES)/manifest.parquet | $(READY)
+	$(RUN) tools/build_lmdb.py --split $(SPLIT) data/registered/$(FRAMES) data/lmdb/$(FRAMES)
+
+data/lmdb/$(FRAMES)-$(CHAR)/build.json: data/registered/$(FRAMES)/manifest.parquet | $(READY)
+	$(RUN) tools/build_lmdb.py --split $(SPLIT) --character $(CHAR) data/registered/$(FRAMES) data/lmdb/$(FRAMES)-$(CHAR)
 
 features: $(STORE)/meta.json  ## FC6 of the validation images, into STORE
 

@@ -1,7 +1,9 @@
-"""The faces behind a store's rows, for figures: out of its LMDB, or out of a folder of registered faces."""
+"""The faces behind a store's rows, for figures: from a folder, from the store's LMDB, or rendered again."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,18 +14,43 @@ from pydeepexpr.errors import UserError
 from pydeepexpr.features import FeatureStore
 from pydeepexpr.images import read_image
 
-__all__ = ["Gallery"]
+__all__ = ["SOURCES", "Gallery", "Source"]
+
+#: A function of a store's folder and of one of its rows (a dict of the columns) to that row's picture, uint8 BGR, or
+#: to None where it is missing.
+Source = Callable[[Path, dict[str, Any]], "np.ndarray | None"]
+
+_GROUND = 236.0  # what stands behind a rendered character: light, so that dark hair shows
+
+
+def _from_file(store: Path, row: dict[str, Any]) -> np.ndarray | None:
+    """Read the image that `path` names, seen from the store's folder."""
+    return _read(store / row["path"])
+
+
+def _from_rig(store: Path, row: dict[str, Any]) -> np.ndarray:
+    """Render a character's frame again from the parameters in its row."""
+    from pydeepexpr.rig.shots import render_again
+
+    rgba = np.asarray(render_again(row), dtype=np.float64)
+    alpha = rgba[..., 3:] / 255.0
+    return np.rint(rgba[..., 2::-1] * alpha + _GROUND * (1.0 - alpha)).astype(np.uint8)
+
+
+#: What the column `image` of a store's rows may say: how the picture of a row is had.
+SOURCES: dict[str, Source] = {"file": _from_file, "rig": _from_rig}
 
 
 class Gallery:
-    """Finds the registered face of a store's row.
+    """Finds the picture of a store's row.
 
     Parameters
     ----------
     store : FeatureStore
     root : path, optional
-        A folder of `tools/register.py`, from which the `path` column starts. When not given, faces come out of the
-        LMDB that the store was extracted from; where that has gone, there are none.
+        A folder of `tools/register.py`, from which the `path` column starts. When not given, a row whose column `image`
+        names one of `SOURCES` is shown by it; the others come out of the LMDB that the store was extracted from, and
+        where that has gone, there are none.
 
     Raises
     ------
@@ -42,10 +69,21 @@ class Gallery:
             self._lmdb = _open(store.path.resolve() / store.meta["lmdb"])
 
     def face(self, row: int) -> np.ndarray | None:
-        """Return the face of a row, (256, 256, 3) uint8 BGR, or None where it is missing."""
+        """Return the picture of a row, (H, W, 3) uint8 BGR, 256×256 where registered; None where it is missing.
+
+        Raises
+        ------
+        UserError
+            If the row names an unknown source, or its image is damaged.
+        """
         record = self._store.rows.slice(row, 1).to_pylist()[0]
         if self._root is not None:
             return _read(self._root / record["path"]) if record["path"] else None
+        if name := record.get("image"):
+            if name not in SOURCES:
+                known = ", ".join(SOURCES)
+                raise UserError(f"{self._store.path}: no source of images is called {name!r}; there are: {known}")
+            return SOURCES[name](self._store.path, record)
         return _take(self._lmdb, row, record["key"]) if self._lmdb else None
 
 

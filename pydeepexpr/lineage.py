@@ -36,12 +36,25 @@ class ModelIdentity:
         """Whether this is `other` itself or was fine-tuned from it, however many generations ago."""
         return other.sha256 == self.sha256 or other.sha256 in self.ancestry
 
+    def common_ancestor(self, other: "ModelIdentity") -> str | None:
+        """Return the SHA-256 of the youngest model that both descend from, or are; None for strangers."""
+        theirs = {other.sha256, *other.ancestry}
+        return next((sha256 for sha256 in (self.sha256, *self.ancestry) if sha256 in theirs), None)
 
-def check_kin(model: ModelIdentity, store: "FeatureStore") -> None:
+
+def check_kin(model: ModelIdentity, store: "FeatureStore", *, siblings: bool = False) -> None:
     """Refuse to compare a query with a store that its model does not fit.
 
     Features may be compared when one of the two models descends from the other (or they are the same) and the pixels
-    were prepared alike.
+    were prepared alike. docs/decisions.md says why two that were fine-tuned from a third are refused unless asked for.
+
+    Parameters
+    ----------
+    model : ModelIdentity
+        The queries' model.
+    store : FeatureStore
+    siblings : bool
+        Accept models, too, that both descend from a third.
 
     Raises
     ------
@@ -50,10 +63,19 @@ def check_kin(model: ModelIdentity, store: "FeatureStore") -> None:
     """
     theirs = store.model
     if not (model.descends_from(theirs) or theirs.descends_from(model)):
-        raise UserError(
-            f"{store.path} was made by {theirs.name} ({theirs.sha256[:8]}), which neither descends from {model.name} "
-            f"({model.sha256[:8]}) nor is its ancestor; extract the store again with a model of the same family"
-        )
+        common = model.common_ancestor(theirs)
+        if not common:
+            raise UserError(
+                f"{store.path} was made by {theirs.name} ({theirs.sha256[:8]}), which neither descends from "
+                f"{model.name} ({model.sha256[:8]}) nor is its ancestor; extract the store again with a model of the "
+                "same family"
+            )
+        if not siblings:
+            raise UserError(
+                f"{store.path} was made by {theirs.name} ({theirs.sha256[:8]}), a sibling of {model.name} "
+                f"({model.sha256[:8]}): read the queries with the model that both were fine-tuned from "
+                f"({common[:8]}), or compare siblings all the same with --siblings"
+            )
     if _comparable(model.transform) != _comparable(theirs.transform):
         raise UserError(
             f"{store.path} was made from pixels prepared as {theirs.transform}, {model.name} prepares them as "

@@ -10,6 +10,7 @@ Examples
 
 import dataclasses
 import os
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,7 +21,15 @@ from pydeepexpr.lineage import check_kin
 from pydeepexpr.recogniser import Recogniser
 from pydeepexpr.retrieval import check_refinement, geometric_distance, normalise, phi, rank, refine
 
-__all__ = ["FeatureStore", "Match", "NoFaceError", "Query", "Ranking", "Recogniser", "Retriever", "look"]
+if TYPE_CHECKING:
+    from pydeepexpr.faces import Face
+
+__all__ = ["KINDS", "FeatureStore", "Match", "NoFaceError", "Query", "Ranking", "Recogniser", "Retriever", "look"]
+
+#: What a query may be: a photograph of anything, in which the face is detected and registered; a photograph that is
+#: a face already, whole if none is detected; a character's frame, registered as such frames are for training, by
+#: position, size and roll, and whole if no face is detected; an image that the network shall see whole in any case.
+KINDS = ("photograph", "cropped", "character", "as-is")
 
 
 class NoFaceError(UserError):
@@ -129,35 +138,37 @@ class Ranking:
     phi: np.ndarray
 
 
-def look(recogniser: Recogniser, path: str | os.PathLike, *, cropped: bool = False) -> Query:
-    """Read a photograph and describe its face.
+def look(recogniser: Recogniser, path: str | os.PathLike, kind: str = "photograph") -> Query:
+    """Read a photograph, or a character's frame, and describe its face.
 
     Parameters
     ----------
     recogniser : Recogniser
     path : path
-        An image file.
-    cropped : bool
-        The image is a face already: where none is detected the whole of it is taken, without geometry.
+        An image file; what is transparent counts as black.
+    kind : {'photograph', 'cropped', 'character', 'as-is'}
+        What it shows and how the face is brought before the network (`KINDS`). Where no face is detected there is no
+        geometry either.
 
     Raises
     ------
     UserError
         If the file is no image.
     NoFaceError
-        If it shows no face.
+        If a photograph shows no face.
     """
-    from pydeepexpr import faces
-
+    if kind not in KINDS:
+        raise UserError(f"no query is of the kind {kind!r}; use one of: {', '.join(KINDS)}")
     try:
         image = read_image(path)
     except UserError as error:
         raise UserError(f"cannot read the photograph {os.fspath(path)}: {error}") from None
-    found = faces.analyse(image, cropped=cropped)
+    found = _find_faces(image, kind)
     if not found:
         raise NoFaceError(
             f"no face found in {os.fspath(path)}; give a photograph in which one face looks to the front and fills "
-            "at least a fifth of the height, or --cropped for an image that is a face already"
+            "at least a fifth of the height, --cropped for an image that is a face already, or --character for a "
+            "character's frame"
         )
     face = found[0]
     fc6, prob = recogniser.features([face.registered])
@@ -172,6 +183,16 @@ def look(recogniser: Recogniser, path: str | os.PathLike, *, cropped: bool = Fal
         stand_in=face.stand_in,
         others=len(found) - 1,
     )
+
+
+def _find_faces(image: np.ndarray, kind: str) -> "list[Face]":
+    from pydeepexpr import faces
+
+    if kind in ("photograph", "cropped"):
+        return faces.analyse(image, cropped=kind == "cropped")
+    # A plain detection first: `cropped` asks for a person's proportions, which a character need not have.
+    alignment = "similarity" if kind == "character" else "none"
+    return faces.analyse(image, alignment=alignment) or faces.analyse(image, cropped=True, alignment=alignment)
 
 
 class Retriever:
@@ -189,6 +210,8 @@ class Retriever:
         Weights of φ. With β = 0 geometry has no say.
     sort_by : {'geometric', 'phi'}
         What matches of the query's predicted label are sorted by (`retrieval.refine`).
+    siblings : bool
+        Accept a store whose model and the queries' were both fine-tuned from a third (`lineage.check_kin`).
 
     Raises
     ------
@@ -205,18 +228,19 @@ class Retriever:
         alpha: float = 1.0,
         beta: float = 1.0,
         sort_by: str = "geometric",
+        siblings: bool = False,
     ) -> None:
         check_refinement(alpha, beta, sort_by)
-        check_kin(recogniser.identity, store)
+        check_kin(recogniser.identity, store, siblings=siblings)
         if recogniser.fc7.shape != store.fc7.shape:
             raise UserError(f"{store.path} holds FC7 of shape {store.fc7.shape}, the query's is {recogniser.fc7.shape}")
         self.recogniser, self.store = recogniser, store
         self.how, self.alpha, self.beta, self.sort_by = how, alpha, beta, sort_by
         self._distributions = normalise(store.fc6, how, predicted=store.predicted, fc7=store.fc7)
 
-    def look(self, path: str | os.PathLike, *, cropped: bool = False) -> Query:
-        """Read a photograph with this retriever's network; see `look`."""
-        return look(self.recogniser, path, cropped=cropped)
+    def look(self, path: str | os.PathLike, kind: str = "photograph") -> Query:
+        """Read a query with this retriever's network; see `look`."""
+        return look(self.recogniser, path, kind)
 
     def rank(self, query: Query) -> Ranking:
         """Rank the whole store: by Jensen–Shannon divergence, then by geometry within the predicted label."""

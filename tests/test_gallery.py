@@ -1,9 +1,13 @@
 """Faces behind a store's rows."""
 
+import dataclasses
 import shutil
+import sys
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from pydeepexpr.errors import UserError
@@ -47,3 +51,50 @@ def test_faces_come_out_of_a_folder(tiny, tmp_path):
 def test_a_folder_that_is_not_there(tiny, tmp_path):
     with pytest.raises(UserError, match="there is no folder"):
         Gallery(tiny.store, tmp_path / "absent")
+
+
+def naming(store, image, path="frame.png"):
+    """The store with a column that says how its images are had."""
+    store = dataclasses.replace(store)
+    rows = store.rows.drop_columns(["path"])
+    columns = {"image": [image] * len(store), "path": [path] * len(store)}
+    vars(store)["rows"] = pa.table({**{name: rows[name] for name in rows.column_names}, **columns})
+    return store
+
+
+def test_a_row_may_name_a_file_seen_from_the_store(tiny, tmp_path):
+    shutil.copytree(tiny.store.path, tmp_path / "stores" / "mery")
+    store = FeatureStore.open(tmp_path / "stores" / "mery")
+    cv2.imwrite(str(tmp_path / "frame.png"), tiny.faces[8])
+    np.testing.assert_array_equal(Gallery(naming(store, "file", "../../frame.png")).face(2), tiny.faces[8])
+    assert Gallery(naming(store, "file", "absent.png")).face(2) is None
+    assert Gallery(naming(store, "file", "")).face(2) is None
+
+
+def test_a_row_may_be_rendered_again(tiny, monkeypatch):
+    asked = []
+
+    def render_again(row):
+        asked.append(row["key"])
+        frame = np.zeros((2, 2, 4), np.uint8)
+        frame[0, 0] = 10, 20, 30, 255
+        frame[0, 1] = 10, 20, 30, 51  # a fifth
+        return frame
+
+    monkeypatch.setitem(sys.modules, "pydeepexpr.rig.shots", SimpleNamespace(render_again=render_again))
+    picture = Gallery(naming(tiny.store, "rig")).face(4)
+    assert asked == [tiny.keys[4]]
+    assert picture.dtype == np.uint8
+    assert picture[0, 0].tolist() == [30, 20, 10]  # BGR
+    assert picture[0, 1].tolist() == [195, 193, 191]  # 236 · 4/5 + 30/5, …
+    assert picture[1, 0].tolist() == [236, 236, 236]
+
+
+def test_a_row_that_names_no_source_comes_out_of_the_lmdb(tiny):
+    np.testing.assert_array_equal(Gallery(naming(tiny.store, "")).face(3), tiny.faces[3])
+    np.testing.assert_array_equal(Gallery(naming(tiny.store, None)).face(3), tiny.faces[3])
+
+
+def test_a_source_that_is_not_known(tiny):
+    with pytest.raises(UserError, match="no source of images is called 'film'; there are: file, rig"):
+        Gallery(naming(tiny.store, "film")).face(0)

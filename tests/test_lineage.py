@@ -39,6 +39,29 @@ def test_models_that_are_no_kin(store, ancestry):
         check_kin(stranger, store)
 
 
+RAY = ModelIdentity("ray.caffemodel", "e" * 64, ("a" * 64,), TRANSFORM)
+
+
+def test_siblings_are_told_their_common_ancestor(store):
+    with pytest.raises(UserError, match=r"a sibling of ray.caffemodel .*fine-tuned from \(aaaaaaaa\).* --siblings"):
+        check_kin(RAY, store)
+    check_kin(RAY, store, siblings=True)
+
+
+def test_siblings_need_a_common_ancestor_and_the_same_pixels(store):
+    with pytest.raises(UserError, match="neither descends from"):
+        check_kin(dataclasses.replace(RAY, ancestry=("f" * 64,)), store, siblings=True)
+    with pytest.raises(UserError, match="pixels prepared as"):
+        check_kin(dataclasses.replace(RAY, transform={**TRANSFORM, "scale": 1.0}), store, siblings=True)
+
+
+def test_the_youngest_common_ancestor():
+    cousin = dataclasses.replace(RAY, ancestry=("c" * 64, "a" * 64))
+    assert cousin.common_ancestor(MERY) == "c" * 64
+    assert MERY.common_ancestor(HUMAN) == HUMAN.common_ancestor(MERY) == HUMAN.sha256
+    assert RAY.common_ancestor(dataclasses.replace(HUMAN, sha256="9" * 64)) is None
+
+
 @pytest.mark.parametrize("change", [{"scale": 1.0}, {"mean_value": [0.0, 0.0, 0.0]}, {"crop_size": 224}])
 def test_pixels_prepared_differently(store, change):
     with pytest.raises(UserError, match="pixels prepared as"):

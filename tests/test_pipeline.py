@@ -1,6 +1,7 @@
 """From a photograph to ranked matches, composed of parts that other tests check one by one."""
 
 import dataclasses
+import json
 import shutil
 from types import SimpleNamespace
 
@@ -19,8 +20,8 @@ from pydeepexpr.pipeline import NoFaceError, Retriever, look
 def one_face(monkeypatch):
     """Let every photograph be one registered face with known geometry; a black one shows none."""
 
-    def analyse(image, *, cropped=False):
-        if not image.any():
+    def analyse(image, *, cropped=False, alignment="affine"):
+        if not image.any() and not cropped:
             return []
         geometry = np.full(9, np.nan) if cropped else np.full(9, 0.5)
         face = SimpleNamespace(registered=image, box=np.array([0, 0, 256, 256]), geometry=geometry, stand_in=cropped)
@@ -114,11 +115,64 @@ def test_other_normalisations_find_the_image_itself_too(tiny, query, how):
 
 
 def test_a_query_without_geometry_is_ranked_by_js_alone(tiny, one_face, photograph):
-    query = look(tiny.recogniser, photograph, cropped=True)
+    query = look(tiny.recogniser, photograph, "cropped")
     assert query.stand_in
     matches = Retriever(tiny.recogniser, tiny.store).retrieve(query, 23)
     assert [match.js_rank for match in matches] == list(range(1, 24))
     assert all(np.isnan(match.phi) for match in matches)
+
+
+@pytest.mark.parametrize(
+    ("kind", "calls"),
+    [
+        ("photograph", [(False, "affine")]),
+        ("cropped", [(True, "affine")]),
+        ("character", [(False, "similarity"), (True, "similarity")]),
+        ("as-is", [(False, "none"), (True, "none")]),
+    ],
+)
+def test_how_a_query_of_each_kind_is_brought_before_the_network(tiny, photograph, monkeypatch, kind, calls):
+    """What a plain detection does not find, frames of characters are looked for again, and taken whole."""
+    made = []
+
+    def analyse(image, *, cropped=False, alignment="affine"):
+        made.append((cropped, alignment))
+        return []
+
+    monkeypatch.setattr(faces, "analyse", analyse)
+    with pytest.raises(NoFaceError):
+        look(tiny.recogniser, photograph, kind)
+    assert made == calls
+
+
+def test_a_kind_that_is_not_known(tiny, photograph):
+    with pytest.raises(UserError, match="no query is of the kind 'film'; use one of: photograph, cropped, character"):
+        look(tiny.recogniser, photograph, "film")
+
+
+def test_a_transparent_frame_stands_on_black_and_is_taken_whole(tiny, tmp_path):
+    frame = np.zeros((256, 256, 4), np.uint8)
+    frame[..., :3] = 255  # white where it is transparent
+    frame[64:192, 64:192] = 40, 80, 200, 255
+    cv2.imwrite(str(tmp_path / "frame.png"), frame)
+    expected = frame[..., :3] * (frame[..., 3:] == 255)
+    for kind in ("as-is", "character"):
+        query = look(tiny.recogniser, tmp_path / "frame.png", kind)
+        np.testing.assert_array_equal(query.face, expected)
+        assert query.stand_in and np.isnan(query.geometry).all()
+    np.testing.assert_array_equal(query.fc6, tiny.recogniser.features([expected])[0][0])
+
+
+def test_as_is_a_face_that_is_found_is_measured_but_not_moved(tiny, tmp_path):
+    data = pytest.importorskip("skimage.data", reason="scikit-image carries the photograph")
+    portrait = np.ascontiguousarray(data.astronaut()[:256, 96:352, ::-1])
+    cv2.imwrite(str(tmp_path / "portrait.png"), portrait)
+    query = look(tiny.recogniser, tmp_path / "portrait.png", "as-is")
+    np.testing.assert_array_equal(query.face, portrait)
+    assert not query.stand_in and np.isfinite(query.geometry).all()
+    registered = look(tiny.recogniser, tmp_path / "portrait.png", "character")
+    assert (registered.face != portrait).any()
+    np.testing.assert_array_equal(registered.geometry, query.geometry)
 
 
 def test_a_photograph_without_a_face(tiny, one_face, tmp_path):
@@ -168,6 +222,20 @@ def test_a_store_of_a_stranger(tiny, tmp_path):
     meta.write_text(meta.read_text().replace(tiny.recogniser.identity.sha256, "0" * 64))
     with pytest.raises(UserError, match="neither descends from"):
         Retriever(tiny.recogniser, FeatureStore.open(tmp_path / "store"))
+
+
+def test_a_store_of_a_sibling_on_demand(tiny, query, tmp_path):
+    shutil.copytree(tiny.store.path, tmp_path / "store")
+    meta, own = tmp_path / "store" / "meta.json", tiny.recogniser.identity
+    record = json.loads(meta.read_text())
+    record["model"] |= {"sha256": "1" * 64, "ancestry": ["f" * 64]}
+    meta.write_text(json.dumps(record))
+    mery = SimpleNamespace(identity=dataclasses.replace(own, ancestry=("f" * 64,)), fc7=tiny.recogniser.fc7)
+    store = FeatureStore.open(tmp_path / "store")
+    with pytest.raises(UserError, match="--siblings"):
+        Retriever(mery, store)
+    found = Retriever(mery, store, siblings=True, beta=0).retrieve(query, 1)
+    assert [match.row for match in found] == [6]
 
 
 def test_a_store_of_other_pixels(tiny, tmp_path):

@@ -64,6 +64,78 @@ def test_retrieve_without_images_and_geometry(retrieve, how):
     assert record["queries"][0]["matches"][0]["js"] == record["queries"][0]["matches"][0]["phi"]
 
 
+@pytest.fixture
+def cast(tiny, tmp_path):
+    """A folder of two characters' stores; their models were fine-tuned from the tiny one."""
+    for name in ("ray", "mery"):
+        shutil.copytree(tiny.store.path, tmp_path / "cast" / name)
+        meta = tmp_path / "cast" / name / "meta.json"
+        record = json.loads(meta.read_text())
+        record["model"] = {"name": name, "sha256": name * 8, "ancestry": [tiny.recogniser.identity.sha256]}
+        meta.write_text(json.dumps(record))
+    return tmp_path / "cast"
+
+
+@pytest.fixture
+def retrieve_cast(tool, tiny, cast):
+    """Run tools/retrieve.py on two characters."""
+    fixed = ("--model", tiny.weights, "--device", "cpu", "--stores", cast, "--json", "out.json", "--sheet", "sheet.png")
+    return lambda *arguments: tool("retrieve", "query.png", "--cropped", *arguments, *fixed)
+
+
+def test_retrieve_from_every_character(retrieve_cast):
+    status, out, _ = retrieve_cast("--characters", "all")
+    record = json.loads(Path("out.json").read_text())
+    assert status == 0 and cv2.imread("sheet.png") is not None
+    assert list(record["stores"]) == ["mery", "ray"]
+    (query,) = record["queries"]
+    assert {name: [match["row"] for match in matches] for name, matches in query["matches"].items()} == {
+        "mery": [6],
+        "ray": [6],
+    }
+    assert [line.split()[0] for line in out.splitlines()[2:]] == ["mery", "ray"]
+
+
+def test_retrieve_from_named_characters(retrieve_cast):
+    status, _, _ = retrieve_cast("--characters", "ray", "--top", 2)
+    record = json.loads(Path("out.json").read_text())
+    assert status == 0 and [len(matches) for matches in record["queries"][0]["matches"].values()] == [2]
+
+
+def test_retrieve_from_several_stores(retrieve_cast, cast, tiny):
+    status, out, _ = retrieve_cast("--store", cast / "ray", "--store", tiny.store.path, "--no-images")
+    assert status == 0 and [line.split()[0] for line in out.splitlines()[2:]] == ["ray", "store"]
+
+
+def test_retrieve_from_a_character_frame(tool, tiny, cast):
+    """With the human network, which both descend from; a frame without a face is taken whole."""
+    fixed = ("--model", tiny.weights, "--device", "cpu", "--stores", cast)
+    for kind in ("--character", "--as-is"):
+        status, out, _ = tool("retrieve", "query.png", kind, "--characters", "all", *fixed)
+        assert status == 0 and "no face found: the whole image taken" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--characters", "bob"], "there is no store of bob"),
+        (["--characters", "all", "--stores", "absent"], "there is no folder absent of characters' stores"),
+        (["--characters", "all", "--top", "24"], "cannot return the top 24"),
+    ],
+)
+def test_characters_that_cannot_be_searched(tool, tiny, cast, arguments, message):
+    fixed = ("--model", tiny.weights, "--device", "cpu", "--cropped", "--stores", cast)
+    status, out, err = tool("retrieve", "query.png", *fixed, *arguments)
+    assert (status, out) == (2, "") and message in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["--store", "s", "--characters", "all"], ["--store", "s", "--as-is", "--cropped"]]
+)
+def test_options_that_contradict_each_other(tool, arguments):
+    assert tool("retrieve", "query.png", *arguments)[0] == 2
+
+
 def truncated(store: Path) -> None:
     os.truncate(store / "fc6.f32", 100)
 
@@ -116,3 +188,14 @@ def test_evaluate_recognition(tool, tiny):
     assert json.loads(Path("r.json").read_text())["images"] == 23
     status, _, err = tool("evaluate", "recognition", tiny.store.path, "--expect", 24)
     assert status == 2 and "not 24" in err
+
+
+def test_evaluate_a_cast(tool, tiny, cast):
+    stores = sorted(cast.iterdir())
+    status, out, _ = tool("evaluate", "retrieval", *stores, tiny.store.path, "--top", 3, "--normalise", "l1")
+    assert status == 0 and out.startswith("23 queries against 46 images of 2 stores")
+    status, out, _ = tool("evaluate", "table1", tiny.store.path, *stores, "--json", "t.json", "--markdown", "t.md")
+    assert status == 0 and Path("t.md").read_text() + "\n" == out
+    assert list(json.loads(Path("t.json").read_text())["characters"]) == ["mery", "ray"]
+    status, _, err = tool("evaluate", "table1", stores[0], stores[1])
+    assert status == 2 and "a sibling of mery" in err

@@ -2,6 +2,8 @@
 
 python tools/evaluate.py recognition stores/fer2013_val --rejects data/registered/fer2013/rejects.csv --under val
 python tools/evaluate.py retrieval stores/fer2013_val docs/web_faces_queries.txt --root /data/web_faces
+python tools/evaluate.py retrieval models/stores/* docs/web_faces_queries.txt --root /data/web_faces
+python tools/evaluate.py table1 stores/performers_test models/stores/*
 python tools/evaluate.py pick-queries /data/registered/web_faces/manifest.parquet --seed 2016
 """
 
@@ -11,6 +13,8 @@ from pydeepexpr.cli import run
 from pydeepexpr.engine import DEVICES
 from pydeepexpr.evaluation import report
 from pydeepexpr.retrieval import NORMALISATIONS, SORT_KEYS
+
+_SIBLINGS = "accept stores whose model and the queries' come from a third one"
 
 
 def main() -> None:
@@ -27,11 +31,11 @@ def main() -> None:
     _add_outputs(what)
     what.set_defaults(call=report.report_recognition)
 
-    what = commands.add_parser("retrieval", help="how often matches carry the label of a list of photographs")
-    what.add_argument("store", metavar="STORE")
-    what.add_argument("queries", metavar="LIST", help="names such as joy/a.jpg, one a line")
-    what.add_argument("--root", required=True, help="folder that the names start from")
-    what.add_argument("--model", default="models/human.caffemodel", help="default: %(default)s")
+    what = commands.add_parser("retrieval", help="how often matches carry the label of the queries")
+    what.add_argument("stores", metavar="STORE", nargs="+", help="one, or one a character: then the mean counts")
+    what.add_argument("queries", metavar="QUERIES", help="a list of names such as joy/a.jpg, or a feature store")
+    what.add_argument("--root", help="folder that the names of a list start from")
+    what.add_argument("--model", default="models/human.caffemodel", help="sees a list's images (default: %(default)s)")
     what.add_argument("--deploy", help="its deploy prototxt (default: the one that its card names)")
     what.add_argument("--top", type=int, default=10, metavar="K", help="default: 10")
     what.add_argument(
@@ -40,9 +44,18 @@ def main() -> None:
     what.add_argument("--alpha", type=float, default=1.0, help="weight of Jensen–Shannon in φ (default: 1)")
     what.add_argument("--beta", type=float, default=1.0, help="weight of geometry in φ (default: 1)")
     what.add_argument("--sort-by", choices=SORT_KEYS, default="geometric", help="default: geometric")
+    what.add_argument("--siblings", action="store_true", help=_SIBLINGS)
     what.add_argument("--device", choices=DEVICES, default="auto", help="default: auto")
     _add_outputs(what)
     what.set_defaults(call=report.report_retrieval)
+
+    what = commands.add_parser("table1", help="the papers' retrieval score, by geometry and by DeepExpr")
+    what.add_argument("human", metavar="HUMAN_STORE", help="human test images; each is a query")
+    what.add_argument("characters", metavar="CHARACTER_STORE", nargs="+", help="test images of one character")
+    what.add_argument("--normalise", choices=NORMALISATIONS, default="l1", help="default: l1")
+    what.add_argument("--siblings", action="store_true", help=_SIBLINGS)
+    _add_outputs(what)
+    what.set_defaults(call=report.report_table1)
 
     what = commands.add_parser("pick-queries", help="print names chosen by lot, the same number an expression")
     what.add_argument("manifest", metavar="MANIFEST", help="manifest.parquet of a registered folder")

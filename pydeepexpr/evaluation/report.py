@@ -1,18 +1,24 @@
 """Evaluations from files to files: what `tools/evaluate.py` calls."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pydeepexpr.errors import UserError
+from pydeepexpr.evaluation.compare import Described
 from pydeepexpr.evaluation.figures import confusion_figure
 from pydeepexpr.evaluation.recognition import read_rejects, recognition
-from pydeepexpr.evaluation.retrieval import look_at_queries, pick_queries, read_queries, retrieval_shares
+from pydeepexpr.evaluation.retrieval import RetrievalShares, look_at_queries, pick_queries, retrieval_shares
 from pydeepexpr.evaluation.style import check_ending
+from pydeepexpr.evaluation.table1 import table1
 from pydeepexpr.features import FeatureStore
-from pydeepexpr.files import atomic_file, provenance, write_json
+from pydeepexpr.files import atomic_file, provenance, read_names, write_json
+from pydeepexpr.stores import open_stores
 
-__all__ = ["print_queries", "report_recognition", "report_retrieval"]
+__all__ = ["print_queries", "report_recognition", "report_retrieval", "report_table1"]
 
 File = str | os.PathLike
 
@@ -61,57 +67,106 @@ def report_recognition(
 
 
 def report_retrieval(
-    store: File,
+    stores: Sequence[File],
     queries: File,
     *,
-    root: File,
-    model: File,
+    root: File | None = None,
+    model: File = "models/human.caffemodel",
     deploy: File | None = None,
     top: int = 10,
     normalise: Sequence[str] = ("l1", "softmax", "class-weight"),
     alpha: float = 1.0,
     beta: float = 1.0,
     sort_by: str = "geometric",
+    siblings: bool = False,
     device: str = "auto",
     json: File | None = None,
     markdown: File | None = None,
 ) -> str:
-    """Measure retrieval for a list of labelled photographs and write it; return the Markdown.
+    """Measure how often matches carry the query's label, in one store or several, and write it; return the Markdown.
 
     Each normalisation is measured by Jensen–Shannon divergence alone and, unless `beta` is 0, with the geometric sort.
-    """
-    from pydeepexpr.pipeline import Recogniser, Retriever
 
-    opened, names = FeatureStore.open(store), read_queries(queries)
-    recogniser = Recogniser(model, deploy, device=device)
-    weights = [0.0, beta] if beta else [0.0]
-    retrievers = [
-        Retriever(recogniser, opened, how=how, alpha=alpha, beta=weight, sort_by=sort_by)
-        for how in normalise
-        for weight in weights
-    ]
-    seen = look_at_queries(recogniser, names, root)
-    shares = [(retriever, retrieval_shares(seen, retriever, top)) for retriever in retrievers]
-    settings = [
-        {"normalisation": retriever.how, "alpha": alpha, "beta": retriever.beta, **share.record()}
-        for retriever, share in shares
-    ]
+    Parameters
+    ----------
+    stores : sequence of path
+        For instance one a character; the means are taken over them.
+    queries : path
+        A list of photographs, whose folders name the expressions; or a feature store, whose images are the queries.
+    root : path, optional
+        Where the names of a list start from.
+    model, deploy : path
+        The network that looks at the photographs of a list.
+    top : int
+        How many matches are looked at.
+    normalise, alpha, beta, sort_by, siblings
+        As `pipeline.Retriever` has them, with any number of normalisations.
+    device : {'auto', 'cpu', 'cuda'}
+    json, markdown : path, optional
+        What to write.
+    """
+    opened = open_stores(stores)
+    asked, missed = _open_queries(queries, root, model, deploy, device)
+    settings = []
+    for how in normalise:
+        for weight in (0.0, beta) if beta else (0.0,):
+            options = {"how": how, "alpha": alpha, "beta": weight, "sort_by": sort_by, "siblings": siblings}
+            shares = {
+                name: retrieval_shares(asked, store, top, **options).with_misses(missed.values())
+                for name, store in opened.items()
+            }
+            settings.append({"normalisation": how, "alpha": alpha, "beta": weight, **_means(shares)})
     record = {
-        "model": opened.meta["model"],
-        "rows": len(opened),
-        "without_face": [query.name for query in seen if query.query is None],
+        "model": {"name": asked.model.name, "sha256": asked.model.sha256},
+        "stores": {name: {"rows": len(store), "model": store.meta["model"]} for name, store in opened.items()},
+        "without_face": list(missed),
         "settings": settings,
     }
-    table = _retrieval_table(settings, top, len(opened))
+    table = _retrieval_table(settings, top, sum(map(len, opened.values())))
     _write(record, table, json, markdown)
     return table
+
+
+def report_table1(
+    human: File,
+    characters: Sequence[File],
+    *,
+    normalise: str = "l1",
+    siblings: bool = False,
+    json: File | None = None,
+    markdown: File | None = None,
+) -> str:
+    """Score retrieval as the papers' Table 1 does and write it; return the Markdown.
+
+    Parameters
+    ----------
+    human : path
+        The store of the human test images, each of which is a query.
+    characters : sequence of path
+        The store of each character's test images.
+    normalise : {'l1', 'softmax', 'class-weight'}
+    siblings : bool
+        Accept models that were both fine-tuned from a third (`lineage.check_kin`).
+    json, markdown : path, optional
+        What to write.
+    """
+    queries, stores = FeatureStore.open(human), open_stores(characters)
+    result = table1(queries, stores, normalise, siblings=siblings)
+    record = {
+        "normalisation": normalise,
+        "model": queries.meta["model"],
+        "stores": {name: store.meta["model"] for name, store in stores.items()},
+        **result.record(),
+    }
+    _write(record, result.markdown(), json, markdown)
+    return result.markdown()
 
 
 def print_queries(
     manifest: File, each: int = 10, seed: int = 2016, exclude: File | None = None, fewer: bool = False
 ) -> str:
     """Return a list of queries chosen by lot, with a header that says how."""
-    names = pick_queries(manifest, each, seed, exclude=read_queries(exclude) if exclude else (), fewer=fewer)
+    names = pick_queries(manifest, each, seed, exclude=read_names(exclude) if exclude else (), fewer=fewer)
     options = (f" --exclude {os.fspath(exclude)}" if exclude else "") + (" --fewer" if fewer else "")
     count = f"At most {each}" if fewer else f"{each}"
     header = (
@@ -122,11 +177,43 @@ def print_queries(
     return header + "\n".join(names)
 
 
+def _open_queries(
+    queries: File, root: File | None, model: File, deploy: File | None, device: str
+) -> tuple[Described, dict[str, int]]:
+    """Return the queries, and the labels of those in which no face was found, by name."""
+    if (Path(queries) / "meta.json").is_file():
+        return FeatureStore.open(queries), {}
+    if root is None:
+        raise UserError(f"{os.fspath(queries)} is a list of names; say with --root in which folder they are")
+    from pydeepexpr.pipeline import Recogniser
+
+    names = read_names(queries)
+    seen = look_at_queries(Recogniser(model, deploy, device=device), names, root)
+    return seen, seen.missed
+
+
+def _means(shares: Mapping[str, RetrievalShares]) -> dict[str, Any]:
+    """Return the means over stores as one store's record has them, and each store's record by its name."""
+    records = {name: share.record() for name, share in shares.items()}
+    first = next(iter(records.values()))
+    accuracy = first["classifier_accuracy"]
+    top = {name: float(np.mean([record[name] for record in records.values()])) for name in first["ratio_to_classifier"]}
+    return {
+        "queries": first["queries"],
+        "classifier_accuracy": accuracy,
+        **top,
+        "ratio_to_classifier": {name: value / accuracy if accuracy else None for name, value in top.items()},
+        "stores": records,
+    }
+
+
 def _retrieval_table(settings: Sequence[dict[str, Any]], top: int, rows: int) -> str:
     first = settings[0]
+    several = len(first["stores"]) > 1
     lines = [
-        f"{first['queries']} photographs against {rows:,} images;"
-        f" the classifier names {first['classifier_accuracy']:.1%} of the photographs rightly.",
+        f"{first['queries']:,} queries against {rows:,} images"
+        + (f" of {len(first['stores'])} stores, the mean over these;" if several else ";")
+        + f" the classifier names {first['classifier_accuracy']:.1%} of the queries rightly.",
         "",
         f"| normalisation | geometric sort | top 1 | of classifier | top {top} | of classifier |",
         "| --- | --- | ---: | ---: | ---: | ---: |",
@@ -136,6 +223,13 @@ def _retrieval_table(settings: Sequence[dict[str, Any]], top: int, rows: int) ->
         for name, ratio in setting["ratio_to_classifier"].items():
             cells += [f"{setting[name]:.1%}", "–" if ratio is None else f"{ratio:.2f}"]
         lines.append(f"| {' | '.join(cells)} |")
+    if several:
+        heads = [f"{setting['normalisation']}{', sorted' if setting['beta'] else ''}" for setting in settings]
+        lines += ["", f"| top 1 | {' | '.join(heads)} |", f"| --- |{' ---: |' * len(heads)}"]
+        for store in first["stores"]:
+            cells = [f"{setting['stores'][store]['top_1']:.1%}" for setting in settings]
+            lines.append(f"| {store} | {' | '.join(cells)} |")
+        lines.append(f"| mean | {' | '.join(format(setting['top_1'], '.1%') for setting in settings)} |")
     return "\n".join(lines) + "\n"
 
 

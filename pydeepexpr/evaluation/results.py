@@ -2,57 +2,77 @@
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydeepexpr.evaluation.sheet import Panel, Tile, montage
+from pydeepexpr.evaluation.sheet import Panel, Tile, grid, montage
 from pydeepexpr.expressions import EXPRESSIONS
 from pydeepexpr.files import provenance
 from pydeepexpr.gallery import Gallery
 from pydeepexpr.pipeline import Match, Query, Retriever
 
-__all__ = ["Result", "draw_sheet", "record_of", "table_of"]
+__all__ = [
+    "CastResult",
+    "Result",
+    "draw_cast_sheet",
+    "draw_sheet",
+    "record_of",
+    "record_of_cast",
+    "table_of",
+    "table_of_cast",
+]
 
+#: A query and its best matches in one store.
 Result = tuple[Query, list[Match]]
+
+#: A query and its best matches in each of several stores, by the store's name.
+CastResult = tuple[Query, dict[str, list[Match]]]
 
 
 def table_of(query: Query, matches: Sequence[Match]) -> str:
     """Return a query's matches as a table for a terminal."""
-    head = f"{query.name}: {EXPRESSIONS[query.predicted]} ({query.prob[query.predicted]:.2f})"
-    if query.stand_in:
-        head += ", no face found: the whole image taken, no geometry"
-    if query.others:
-        head += f", the best of {query.others + 1} faces"
-    lines = [head, "rank  JS rank  JS      geometric  φ       predicted  labelled   image"]
-    for match in matches:
-        distances = f"{match.divergence:.4f}  {_number(match.geometric):9}  {_number(match.phi):6}"
-        labels = f"{EXPRESSIONS[match.predicted]:9}  {_label(match.label):9}"
-        lines.append(f"{match.rank:4}  {match.js_rank:7}  {distances}  {labels}  {match.source}")
+    return "\n".join([_headline(query), _COLUMNS, *(_line(match) for match in matches)])
+
+
+def table_of_cast(query: Query, found: Mapping[str, Sequence[Match]]) -> str:
+    """Return a query's matches in several stores as one table for a terminal."""
+    wide = max(map(len, [*found, "store"]))
+    lines = [_headline(query), f"{'store':{wide}}  {_COLUMNS}"]
+    lines += [f"{name:{wide}}  {_line(match)}" for name, matches in found.items() for match in matches]
     return "\n".join(lines)
 
 
 def record_of(retriever: Retriever, results: Sequence[Result]) -> dict[str, Any]:
     """Return everything about a retrieval, ready for JSON: unknown distances and labels are null."""
-    store, model = retriever.store, retriever.recogniser.identity
     return {
-        "model": {"name": model.name, "sha256": model.sha256},
-        "store": {"path": os.fspath(store.path), "rows": len(store), "model": store.meta["model"]},
-        "normalisation": retriever.how,
-        "alpha": retriever.alpha,
-        "beta": retriever.beta,
-        "sort_by": retriever.sort_by if retriever.beta else None,
+        **_settings(retriever),
+        "store": _store_record(retriever),
+        "queries": [
+            {**_query_record(query), "matches": [_match_record(match) for match in matches]}
+            for query, matches in results
+        ],
+        "provenance": provenance(),
+    }
+
+
+def record_of_cast(retrievers: Mapping[str, Retriever], results: Sequence[CastResult]) -> dict[str, Any]:
+    """Return the same about a retrieval from several stores: `stores` and each query's `matches` go by their names.
+
+    Parameters
+    ----------
+    retrievers : mapping of str to Retriever
+        One a store, with the same model and settings.
+    results : sequence of (Query, dict of str to list of Match)
+    """
+    return {
+        **_settings(next(iter(retrievers.values()))),
+        "stores": {name: _store_record(retriever) for name, retriever in retrievers.items()},
         "queries": [
             {
-                "name": query.name,
-                "predicted": EXPRESSIONS[query.predicted],
-                "probabilities": {name: float(p) for name, p in zip(EXPRESSIONS, query.prob, strict=True)},
-                "box": [float(edge) for edge in query.box],
-                "geometry": [_or_none(measure) for measure in query.geometry],
-                "stand_in": query.stand_in,
-                "faces": query.others + 1,
-                "matches": [_match_record(match) for match in matches],
+                **_query_record(query),
+                "matches": {name: [_match_record(match) for match in matches] for name, matches in found.items()},
             }
-            for query, matches in results
+            for query, found in results
         ],
         "provenance": provenance(),
     }
@@ -73,32 +93,118 @@ def draw_sheet(
     gallery : Gallery, optional
         Where the matched faces are. Without it, and for a face that is missing, cards with file names are drawn.
     """
-    panels = []
-    for query, matches in results:
-        tiles = [_tile(match, gallery.face(match.row) if gallery else None) for match in matches]
-        name = os.path.basename(query.name)
-        lines = (f"{EXPRESSIONS[query.predicted]}  {query.prob[query.predicted]:.2f}", _shorten(name, 30))
-        panels.append(Panel(Tile(query.face, query.predicted, lines=lines, name=name), query.prob, tiles))
+    panels = [
+        Panel(_query_tile(query, 30), query.prob, [_tile(match, gallery) for match in matches])
+        for query, matches in results
+    ]
     montage(panels, path, note=_note(retriever))
 
 
-def _tile(match: Match, face: Any) -> Tile:
-    lines = (
+def draw_cast_sheet(
+    retrievers: Mapping[str, Retriever],
+    results: Sequence[CastResult],
+    path: str | os.PathLike,
+    galleries: Mapping[str, Gallery] | None = None,
+) -> None:
+    """Draw a sheet as figure 7 of Aneja et al. 2016: a row a query, a column a store, the best match on top.
+
+    Parameters
+    ----------
+    retrievers : mapping of str to Retriever
+        One a store; the names stand above the columns.
+    results : sequence of (Query, dict of str to list of Match)
+        Equally many matches each.
+    path : path
+        PNG, JPEG, PDF or SVG by its ending.
+    galleries : mapping of str to Gallery, optional
+        Where the matched faces are. Without it, and for a face that is missing, cards with file names are drawn.
+    """
+    panels = []
+    for query, found in results:
+        ranks = zip(*(found[name] for name in retrievers), strict=True)
+        tiles = [
+            _tile(match, galleries[name] if galleries else None, lines=2, badge=len(found[name]) > 1)
+            for matches in ranks
+            for name, match in zip(retrievers, matches, strict=True)
+        ]
+        panels.append(Panel(_query_tile(query, 24), None, tiles))
+    headings = [_shorten(name, 15, 5) for name in retrievers]
+    grid(panels, headings, path, note=_note(next(iter(retrievers.values())), shows_phi=False))
+
+
+def _query_tile(query: Query, letters: int) -> Tile:
+    name = os.path.basename(query.name)
+    lines = (f"{EXPRESSIONS[query.predicted]}  {query.prob[query.predicted]:.2f}", _shorten(name, letters))
+    return Tile(query.face, query.predicted, lines=lines, name=name)
+
+
+def _tile(match: Match, gallery: Gallery | None, lines: int = 3, badge: bool = True) -> Tile:
+    said = (
         EXPRESSIONS[match.predicted],
         f"JS {match.divergence:.4f}   geo {_number(match.geometric, 3)}",
         f"φ {_number(match.phi)}   JS rank {match.js_rank}",
     )
+    face = gallery.face(match.row) if gallery else None
     aside = f"true: {EXPRESSIONS[match.label]}" if match.label >= 0 else ""
-    return Tile(face, match.predicted, str(match.rank), lines, aside, os.path.basename(match.source or match.key))
+    name = os.path.basename(match.source or match.key)
+    return Tile(face, match.predicted, str(match.rank) if badge else "", said[:lines], aside, name)
 
 
-def _note(retriever: Retriever) -> str:
+def _note(retriever: Retriever, shows_phi: bool = True) -> str:
     said = f"Colour and bold word: predicted expression. FC6 normalised by {retriever.how}, ranked by Jensen–Shannon"
     if not retriever.beta:
         return f"{said} divergence alone."
     key = "geometric distance" if retriever.sort_by == "geometric" else "φ"
-    weights = f"φ = {retriever.alpha:g}·JS + {retriever.beta:g}·geo"
-    return f"{said}; matches of the query’s predicted expression re-sorted by {key}. {weights}."
+    said += f"; matches of the query’s predicted expression re-sorted by {key}."
+    if shows_phi or retriever.sort_by == "phi":
+        said += f" φ = {retriever.alpha:g}·JS + {retriever.beta:g}·geo."
+    return said
+
+
+_COLUMNS = "rank  JS rank  JS      geometric  φ       predicted  labelled   image"
+
+
+def _line(match: Match) -> str:
+    distances = f"{match.divergence:.4f}  {_number(match.geometric):9}  {_number(match.phi):6}"
+    labels = f"{EXPRESSIONS[match.predicted]:9}  {_label(match.label):9}"
+    return f"{match.rank:4}  {match.js_rank:7}  {distances}  {labels}  {match.source}"
+
+
+def _headline(query: Query) -> str:
+    said = f"{query.name}: {EXPRESSIONS[query.predicted]} ({query.prob[query.predicted]:.2f})"
+    if query.stand_in:
+        said += ", no face found: the whole image taken, no geometry"
+    if query.others:
+        said += f", the best of {query.others + 1} faces"
+    return said
+
+
+def _settings(retriever: Retriever) -> dict[str, Any]:
+    model = retriever.recogniser.identity
+    return {
+        "model": {"name": model.name, "sha256": model.sha256},
+        "normalisation": retriever.how,
+        "alpha": retriever.alpha,
+        "beta": retriever.beta,
+        "sort_by": retriever.sort_by if retriever.beta else None,
+    }
+
+
+def _store_record(retriever: Retriever) -> dict[str, Any]:
+    store = retriever.store
+    return {"path": os.fspath(store.path), "rows": len(store), "model": store.meta["model"]}
+
+
+def _query_record(query: Query) -> dict[str, Any]:
+    return {
+        "name": query.name,
+        "predicted": EXPRESSIONS[query.predicted],
+        "probabilities": {name: float(p) for name, p in zip(EXPRESSIONS, query.prob, strict=True)},
+        "box": [float(edge) for edge in query.box],
+        "geometry": [_or_none(measure) for measure in query.geometry],
+        "stand_in": query.stand_in,
+        "faces": query.others + 1,
+    }
 
 
 def _match_record(match: Match) -> dict[str, Any]:
@@ -129,5 +235,5 @@ def _label(label: int) -> str:
     return EXPRESSIONS[label] if label >= 0 else "–"
 
 
-def _shorten(name: str, most: int) -> str:
-    return name if len(name) <= most else f"{name[: most - 13]}…{name[-12:]}"
+def _shorten(name: str, most: int, tail: int = 12) -> str:
+    return name if len(name) <= most else f"{name[: most - tail - 1]}…{name[-tail:]}"

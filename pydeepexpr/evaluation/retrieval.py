@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +11,38 @@ import pyarrow.parquet as pq
 
 from pydeepexpr.cli import progress
 from pydeepexpr.errors import UserError
-from pydeepexpr.expressions import EXPRESSIONS, label_of
-from pydeepexpr.pipeline import NoFaceError, Query, Recogniser, Retriever, look
+from pydeepexpr.evaluation.compare import Described, compare
+from pydeepexpr.expressions import EXPRESSIONS, UNLABELLED, label_of
+from pydeepexpr.features import FeatureStore
+from pydeepexpr.lineage import ModelIdentity
+from pydeepexpr.pipeline import NoFaceError, Query, Recogniser, look
+from pydeepexpr.retrieval import check_refinement, refine
 
-__all__ = ["LabelledQuery", "RetrievalShares", "look_at_queries", "pick_queries", "read_queries", "retrieval_shares"]
+__all__ = ["Photographs", "RetrievalShares", "look_at_queries", "pick_queries", "retrieval_shares"]
 
 
 @dataclasses.dataclass(frozen=True)
-class LabelledQuery:
-    """A query with its true label; `query` is None where no face was found, which counts as wrong."""
+class Photographs:
+    """Labelled photographs as a network and geometry describe them (`compare.Described`).
 
-    name: str
-    label: int
-    query: Query | None
+    Attributes
+    ----------
+    labels, predicted : (Q,) int array
+    fc6 : (Q, D) float32 array
+    geometry : (Q, 9) array
+    fc7 : (C, D) float32 array
+    model : ModelIdentity
+    missed : dict of str to int
+        Names and labels of the photographs in which no face was found; they are not among the others.
+    """
+
+    labels: np.ndarray
+    predicted: np.ndarray
+    fc6: np.ndarray
+    geometry: np.ndarray
+    fc7: np.ndarray
+    model: ModelIdentity
+    missed: dict[str, int]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +68,17 @@ class RetrievalShares:
     share: np.ndarray
     k: int
 
+    def with_misses(self, labels: Collection[int]) -> "RetrievalShares":
+        """Return the same with further queries, of these labels, in which no face was found: they count as wrong."""
+        none = np.zeros(len(labels))
+        return RetrievalShares(
+            np.concatenate([self.labels, np.array(list(labels), dtype=self.labels.dtype)]),
+            np.concatenate([self.classified, none > 0]),
+            np.concatenate([self.first, none > 0]),
+            np.concatenate([self.share, none]),
+            self.k,
+        )
+
     def record(self) -> dict[str, Any]:
         """Return everything for JSON: shares 0…1 over all queries and a class, and ratios to the classifier."""
         accuracy = float(self.classified.mean())
@@ -71,24 +101,62 @@ class RetrievalShares:
         }
 
 
-def retrieval_shares(queries: Sequence[LabelledQuery], retriever: Retriever, k: int = 10) -> RetrievalShares:
-    """Retrieve for every query and count matches that carry its true label.
+def retrieval_shares(
+    queries: Described,
+    store: FeatureStore,
+    k: int = 10,
+    *,
+    how: str = "l1",
+    alpha: float = 1.0,
+    beta: float = 1.0,
+    sort_by: str = "geometric",
+    siblings: bool = False,
+) -> RetrievalShares:
+    """Retrieve for every labelled query and count matches that carry its true label.
 
-    True labels enter the count alone, never the ranking. A query without a face has no hits.
+    True labels enter the count alone, never the ranking. What is retrieved is what `pipeline.Retriever` retrieves.
+
+    Parameters
+    ----------
+    queries : Described
+        Photographs, or a feature store.
+    store : FeatureStore
+    k : int
+        How many matches are looked at.
+    how, alpha, beta, sort_by, siblings
+        As `pipeline.Retriever` has them.
+
+    Raises
+    ------
+    UserError
+        If no query has a label, the models do not fit, or the store holds fewer than `k` images.
     """
-    labels = np.array([query.label for query in queries])
-    classified, first, share = np.zeros(len(queries), bool), np.zeros(len(queries), bool), np.zeros(len(queries))
-    for number, given in enumerate(queries):
-        if given.query is None:
-            continue
-        hits = [match.label == given.label for match in retriever.retrieve(given.query, k)]
-        classified[number] = given.query.predicted == given.label
-        first[number], share[number] = hits[0], np.mean(hits)
-    return RetrievalShares(labels, classified, first, share, k)
+    check_refinement(alpha, beta, sort_by)
+    if not 1 <= k <= len(store):
+        raise UserError(f"cannot return the top {k}: {store.path} holds {len(store)} images")
+    labels = np.asarray(queries.labels)
+    known = labels != UNLABELLED
+    if not known.any():
+        raise UserError("no query has a label, so no match can be judged; give labelled images")
+    hits = np.zeros((len(labels), k), dtype=bool)
+    for block in compare(queries, store, how, siblings=siblings):
+        for row, divergence, geometric, matched, label in zip(
+            hits[block.queries],
+            block.divergence,
+            block.geometric,
+            block.matched,
+            labels[block.queries],
+            strict=True,
+        ):
+            order = np.argsort(divergence, kind="stable")
+            order = refine(order, divergence, geometric, matched, alpha=alpha, beta=beta, sort_by=sort_by)
+            row[:] = store.labels[order[:k]] == label
+    classified = np.asarray(queries.predicted) == labels
+    return RetrievalShares(labels[known], classified[known], hits[known, 0], hits[known].mean(axis=1), k)
 
 
-def look_at_queries(recogniser: Recogniser, names: Sequence[str], root: str | os.PathLike) -> list[LabelledQuery]:
-    """Read every query once, so that several retrievers can be measured on them.
+def look_at_queries(recogniser: Recogniser, names: Sequence[str], root: str | os.PathLike) -> Photographs:
+    """Read every photograph of a list once, to measure several stores and settings on them.
 
     Parameters
     ----------
@@ -96,31 +164,34 @@ def look_at_queries(recogniser: Recogniser, names: Sequence[str], root: str | os
     names : sequence of str
         Paths relative to `root`; the folder names the expression.
     root : path
+
+    Raises
+    ------
+    UserError
+        If a photograph is missing, or none of them shows a face.
     """
-    return list(progress(_look(recogniser, names, Path(root)), len(names), "queries"))
-
-
-def _look(recogniser: Recogniser, names: Sequence[str], root: Path) -> Iterator[LabelledQuery]:
+    root = Path(root)
     if missing := [name for name in names if not (root / name).is_file()]:
         raise UserError(f"{len(missing)} of {len(names)} queries are not in {root}, for instance {missing[0]}")
-    for name in names:
-        label = label_of(Path(name).parent.name)
+    labels = {name: label_of(Path(name).parent.name) for name in names}
+    found: dict[str, Query] = {}
+    for name in progress(labels, len(labels), "queries"):
         try:
-            yield LabelledQuery(name, label, look(recogniser, root / name))
+            found[name] = look(recogniser, root / name)
         except NoFaceError:
-            yield LabelledQuery(name, label, None)
-
-
-def read_queries(path: str | os.PathLike) -> list[str]:
-    """Read a list of query names: one a line, `#` starts a comment."""
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read the list of queries {os.fspath(path)}: {error}") from None
-    names = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
-    if not names:
-        raise UserError(f"{os.fspath(path)} names no query")
-    return names
+            continue
+    if not found:
+        raise UserError(f"no face was found in any of the {len(names)} queries; give photographs of faces")
+    queries = list(found.values())
+    return Photographs(
+        labels=np.array([labels[name] for name in found]),
+        predicted=np.array([query.predicted for query in queries]),
+        fc6=np.array([query.fc6 for query in queries]),
+        geometry=np.array([query.geometry for query in queries]),
+        fc7=recogniser.fc7,
+        model=recogniser.identity,
+        missed={name: label for name, label in labels.items() if name not in found},
+    )
 
 
 def pick_queries(

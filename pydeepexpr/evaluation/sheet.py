@@ -1,9 +1,10 @@
 """Contact sheets: a query and what was retrieved for it, as one page a person can judge."""
 
+import contextlib
 import dataclasses
 import os
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from matplotlib import rc_context
@@ -14,7 +15,7 @@ from matplotlib.patches import Rectangle
 from pydeepexpr.evaluation.style import EXPRESSION_COLOURS, FAINT, INK, RC, RULE, rgb, save_figure
 from pydeepexpr.expressions import EXPRESSIONS
 
-__all__ = ["Panel", "Tile", "montage"]
+__all__ = ["Panel", "Tile", "grid", "montage"]
 
 _TILE = 1.0  # inches; every other length below is in inches, too
 _GAP = 0.09
@@ -26,6 +27,8 @@ _QUERY = 1.55  # so that a query with its bars is as high as two lines of tiles
 _QUERY_CAPTION = 0.36
 _QUERY_BARS = 0.84
 _BETWEEN_PANELS = 0.22
+_BETWEEN_ROWS = 0.12
+_HEADING = 0.2
 _NOTE_LINE = 0.105
 _NOTE_LETTER = 0.0445  # a letter of the note, on average
 
@@ -60,14 +63,14 @@ class Tile:
 
 @dataclasses.dataclass(frozen=True)
 class Panel:
-    """A row of a montage: a query at the left, tiles that wrap at the right.
+    """A query at the left and its tiles at the right, where they wrap.
 
     Attributes
     ----------
     query : Tile
         Drawn large.
     prob : (7,) array or None
-        Class probabilities, drawn as bars below the query.
+        Class probabilities; a montage draws them as bars below the query.
     tiles : sequence of Tile
     """
 
@@ -91,27 +94,71 @@ def montage(panels: Sequence[Panel], path: str | os.PathLike, *, columns: int = 
     """
     columns = min(columns, max(len(panel.tiles) for panel in panels))
     width = 2 * _MARGIN + _QUERY + 2 * _GAP + columns * (_TILE + _GAP)
-    small = textwrap.wrap(note, int((width - 2 * _MARGIN) / _NOTE_LETTER))
     heights = [_panel_height(panel, columns) for panel in panels]
-    foot = _LINE + _NOTE_LINE * len(small) if small else 0
-    height = 2 * _MARGIN + sum(heights) + _BETWEEN_PANELS * (len(panels) - 1) + foot
+    with _page(width, sum(heights) + _BETWEEN_PANELS * (len(panels) - 1), path, note) as axes:
+        top = _MARGIN
+        for number, (panel, tall) in enumerate(zip(panels, heights, strict=True)):
+            if number:
+                _draw_rule(axes, width, top - _BETWEEN_PANELS / 2)
+            _draw_panel(axes, panel, _MARGIN, top, columns)
+            top += tall + _BETWEEN_PANELS
+
+
+def grid(panels: Sequence[Panel], headings: Sequence[str], path: str | os.PathLike, *, note: str = "") -> None:
+    """Draw panels as rows of equal pictures in columns that have names, and save them as one figure.
+
+    This is the arrangement of figure 7 of Aneja et al. 2016: a query at the left, the best match of each character
+    beside it.
+
+    Parameters
+    ----------
+    panels : sequence of Panel
+        Their tiles fill the columns line by line. Probabilities are not drawn.
+    headings : sequence of str
+        One a column, drawn once, at the top.
+    path : path
+        PNG, JPEG, PDF or SVG by its ending.
+    note : str
+        Small print at the foot.
+    """
+    columns = len(headings)
+    start = _MARGIN + _TILE + 3 * _GAP
+    width = start + columns * (_TILE + _GAP) - _GAP + _MARGIN
+    tile = _TILE + _BAR + _CAPTION - _LINE  # two lines are said of each
+    heights = [-(-len(panel.tiles) // columns) * (tile + _GAP) - _GAP for panel in panels]
+    with _page(width, _HEADING + sum(heights) + _BETWEEN_ROWS * (len(panels) - 1), path, note) as axes:
+        style = {"size": 8, "weight": "bold", "ha": "center", "va": "top"}
+        for column, heading in enumerate(headings):
+            axes.text(start + column * (_TILE + _GAP) + _TILE / 2, _MARGIN, heading, **style)
+        top = _MARGIN + _HEADING
+        for number, (panel, tall) in enumerate(zip(panels, heights, strict=True)):
+            if number:
+                _draw_rule(axes, width, top - _BETWEEN_ROWS / 2)
+            _draw_tile(axes, panel.query, _MARGIN, top, _TILE, size=6)
+            _draw_tiles(axes, panel.tiles, start, top, columns, tile)
+            top += tall + _BETWEEN_ROWS
+
+
+@contextlib.contextmanager
+def _page(width: float, height: float, path: str | os.PathLike, note: str) -> Iterator[Axes]:
+    """Yield axes in inches from the page's upper left corner, and save them with margins and a note below."""
+    small = textwrap.wrap(note, int((width - 2 * _MARGIN) / _NOTE_LETTER))
+    height += 2 * _MARGIN + (_LINE + _NOTE_LINE * len(small) if small else 0)
     with rc_context(RC):
         figure = Figure(figsize=(width, height))
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set_axis_off()
-        top = _MARGIN
-        for number, (panel, tall) in enumerate(zip(panels, heights, strict=True)):
-            if number:
-                middle = top - _BETWEEN_PANELS / 2
-                axes.plot([_MARGIN, width - _MARGIN], [middle, middle], color=RULE, lw=0.5)
-            _draw_panel(axes, panel, _MARGIN, top, columns)
-            top += tall + _BETWEEN_PANELS
+        yield axes
         style = {"size": 5.5, "color": FAINT, "va": "bottom"}
         for number, line in enumerate(reversed(small)):
             axes.text(_MARGIN, height - _MARGIN - number * _NOTE_LINE, line, **style)
         axes.set(xlim=(0, width), ylim=(height, 0))  # after imshow, which sets its own
         axes.set_aspect("auto")
         save_figure(figure, path)
+
+
+def _draw_rule(axes: Axes, width: float, y: float) -> None:
+    axes.plot([_MARGIN, width - _MARGIN], [y, y], color=RULE, lw=0.5)
 
 
 def _panel_height(panel: Panel, columns: int) -> float:
@@ -124,11 +171,14 @@ def _draw_panel(axes: Axes, panel: Panel, left: float, top: float, columns: int)
     _draw_tile(axes, panel.query, left, top, _QUERY, size=7.5)
     if panel.prob is not None:
         _draw_bars(axes, panel.prob, left, top + _QUERY + _BAR + _QUERY_CAPTION, _QUERY)
-    start = left + _QUERY + 3 * _GAP
-    for number, tile in enumerate(panel.tiles):
+    _draw_tiles(axes, panel.tiles, left + _QUERY + 3 * _GAP, top, columns, _TILE + _BAR + _CAPTION)
+
+
+def _draw_tiles(axes: Axes, tiles: Sequence[Tile], left: float, top: float, columns: int, tall: float) -> None:
+    """Draw tiles line by line; `tall` is one with its caption."""
+    for number, tile in enumerate(tiles):
         line, column = divmod(number, columns)
-        x = start + column * (_TILE + _GAP)
-        _draw_tile(axes, tile, x, top + line * (_TILE + _BAR + _CAPTION + _GAP), _TILE, size=6)
+        _draw_tile(axes, tile, left + column * (_TILE + _GAP), top + line * (tall + _GAP), _TILE, size=6)
 
 
 def _draw_tile(axes: Axes, tile: Tile, x: float, y: float, side: float, size: float) -> None:

@@ -1,6 +1,6 @@
 """From feature vectors to a ranking, by arrays alone: nothing here knows of networks, files or images."""
 
-from pydeepexpr.retrieval.divergence import jensen_shannon
+from pydeepexpr.retrieval.divergence import divergence_matrix, jensen_shannon
 from pydeepexpr.retrieval.geometry import SORT_KEYS, check_refinement, geometric_distance, phi, refine
 from pydeepexpr.retrieval.normalise import NORMALISATIONS, normalise
 from pydeepexpr.retrieval.search import rank
@@ -9,6 +9,7 @@ __all__ = [
     "NORMALISATIONS",
     "SORT_KEYS",
     "check_refinement",
+    "divergence_matrix",
     "geometric_distance",
     "jensen_shannon",
     "normalise",

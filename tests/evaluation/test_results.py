@@ -8,8 +8,15 @@ import numpy as np
 import pytest
 
 from pydeepexpr.errors import UserError
-from pydeepexpr.evaluation.results import draw_sheet, record_of, table_of
-from pydeepexpr.evaluation.sheet import Panel, Tile, montage
+from pydeepexpr.evaluation.results import (
+    draw_cast_sheet,
+    draw_sheet,
+    record_of,
+    record_of_cast,
+    table_of,
+    table_of_cast,
+)
+from pydeepexpr.evaluation.sheet import Panel, Tile, grid, montage
 from pydeepexpr.gallery import Gallery
 from pydeepexpr.pipeline import Query, Retriever
 
@@ -41,6 +48,54 @@ def test_the_record_is_json_without_nan(results):
         assert given["js"] == match.divergence
         assert given["phi"] is None if math.isnan(match.phi) else given["phi"] == match.phi
     assert record["normalisation"] == "l1" and record["sort_by"] == "geometric"
+
+
+@pytest.fixture
+def of_cast(results):
+    """The same query among two characters, of each the three best."""
+    retriever, [(query, matches)] = results
+    found = {"mery": matches[:3], "a character of a very long name": matches[3:6]}
+    return dict.fromkeys(found, retriever), [(query, found)]
+
+
+def test_the_table_of_a_cast_has_a_line_a_match(of_cast):
+    [(query, found)] = of_cast[1]
+    lines = table_of_cast(query, found).splitlines()
+    assert lines[0].startswith("in/photo.jpg: ") and len(lines) == 2 + 6
+    assert lines[2].startswith("mery   ") and lines[5].startswith("a character of a very long name  ")
+    assert lines[2].endswith(found["mery"][0].source)
+    assert lines[1].index("JS  ") == lines[2].index(f"{found['mery'][0].divergence:.4f}")
+
+
+def test_the_record_of_a_cast_goes_by_names(of_cast):
+    record = json.loads(json.dumps(record_of_cast(*of_cast), allow_nan=False))
+    assert list(record["stores"]) == list(record["queries"][0]["matches"]) == list(of_cast[0])
+    assert record["stores"]["mery"]["rows"] == 23
+    for name, matches in of_cast[1][0][1].items():
+        assert [match["js"] for match in record["queries"][0]["matches"][name]] == [m.divergence for m in matches]
+
+
+@pytest.mark.parametrize("with_images", [True, False])
+def test_the_sheet_of_a_cast_is_drawn(tiny, of_cast, tmp_path, with_images):
+    galleries = dict.fromkeys(of_cast[0], Gallery(tiny.store)) if with_images else None
+    draw_cast_sheet(*of_cast, tmp_path / "s.png", galleries)
+    height, width = cv2.imread(str(tmp_path / "s.png")).shape[:2]
+    assert width == pytest.approx(300 * (0.32 + 1.0 + 0.27 + 2 * 1.09 - 0.09), abs=2)
+    assert height > 300 * 3 * 1.2  # the second and third best stand below the best
+
+
+def test_columns_of_a_grid_stand_below_their_headings(tmp_path):
+    """One colour a column: whatever the row, its pixels lie in one band, 1.09 inches wide, and the bands do not mix."""
+    colours = [(0, 0, 255), (0, 255, 0), (255, 0, 0)]
+    tiles = [Tile(np.full((256, 256, 3), colour, np.uint8), 0) for colour in colours]
+    query = Tile(np.full((256, 256, 3), (255, 255, 0), np.uint8), 0)
+    grid([Panel(query, None, tiles), Panel(query, None, [*tiles, *tiles])], ["a", "b", "c"], tmp_path / "g.png")
+    sheet = cv2.imread(str(tmp_path / "g.png")).astype(int)
+    for column, colour in enumerate(colours):
+        rows, columns = np.nonzero(np.abs(sheet - colour).sum(axis=2) < 8)
+        left = 300 * (0.16 + 1.0 + 0.27 + column * 1.09)
+        assert columns.min() == pytest.approx(left, abs=2) and columns.max() == pytest.approx(left + 300, abs=3)
+        assert len(rows) == pytest.approx(3 * 300**2, rel=0.02)
 
 
 @pytest.mark.parametrize("ending", ["png", "pdf", "svg", "jpg"])

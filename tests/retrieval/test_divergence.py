@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as hnp
 from scipy.spatial.distance import jensenshannon
 
 from pydeepexpr.errors import UserError
-from pydeepexpr.retrieval import jensen_shannon, normalise
+from pydeepexpr.retrieval import divergence_matrix, jensen_shannon, normalise
 
 LN2 = np.log(2.0)
 
@@ -84,3 +84,29 @@ def test_empty_store():
 def test_shapes_that_do_not_fit(shapes):
     with pytest.raises(UserError, match="cannot be compared"):
         jensen_shannon(np.ones(shapes[0]), np.ones(shapes[1]))
+
+
+def test_a_matrix_holds_what_the_definition_gives():
+    queries, store = normalise(sparse_features(5)), normalise(sparse_features(700))  # more than one block
+    queries[0] = 1 / 512  # what an all-zero vector becomes: no element is left out
+    expected = np.array([jensen_shannon(query, store) for query in queries])
+    np.testing.assert_allclose(divergence_matrix(queries, store), expected, atol=1e-14)
+
+
+@given(FEATURES)
+def test_a_matrix_is_bounded_and_agrees_on_tiny_elements(features):
+    distributions = normalise(features)
+    matrix = divergence_matrix(distributions[:2], distributions)
+    assert (matrix >= 0).all() and (matrix <= LN2).all()
+    np.testing.assert_allclose(matrix, [jensen_shannon(row, distributions) for row in distributions[:2]], atol=1e-14)
+
+
+def test_equal_rows_are_at_equal_distance_in_a_matrix():
+    store = np.tile(normalise(sparse_features(1)), (601, 1))
+    assert all(len(set(row)) == 1 for row in divergence_matrix(normalise(sparse_features(3)), store))
+
+
+@pytest.mark.parametrize("shapes", [((4,), (3, 4)), ((2, 3), (3, 4)), ((2, 4), (4,))])
+def test_shapes_that_make_no_matrix(shapes):
+    with pytest.raises(UserError, match="cannot be compared"):
+        divergence_matrix(np.ones(shapes[0]), np.ones(shapes[1]))

@@ -1,0 +1,188 @@
+"""Table 1 of Aneja et al. 2016: the retrieval score of human queries against characters, an expression a row."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from pydeepexpr.errors import UserError
+from pydeepexpr.evaluation.compare import Comparison, Described, compare
+from pydeepexpr.evaluation.score import mid_ranks, retrieval_score, sorted_ranks
+from pydeepexpr.expressions import EXPRESSIONS, UNLABELLED
+from pydeepexpr.features import FeatureStore
+
+__all__ = ["PAPERS", "RANKINGS", "Table1", "table1"]
+
+#: Ways to rank: by the nine measures alone, by Jensen–Shannon divergence alone (the papers' DeepExpr column), and by
+#: the latter with matched images sorted by geometry.
+RANKINGS: dict[str, Callable[[Comparison], np.ndarray]] = {
+    "geometry": lambda block: mid_ranks(block.geometric),
+    "js": lambda block: mid_ranks(block.divergence),
+    "js-geometry": lambda block: sorted_ranks(mid_ranks(block.divergence), block.geometric, block.matched),
+}
+
+#: What the papers report, by ranking, in label order.
+PAPERS = {
+    "geometry": (0.384, 0.386, 0.419, 0.276, 0.429, 0.271, 0.322),
+    "js": (0.213, 0.171, 0.228, 0.106, 0.314, 0.149, 0.125),
+}
+
+_HEADS = {"geometry": "geometry", "js": "DeepExpr", "js-geometry": "DeepExpr, sorted by geometry"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Table1:
+    """Mean retrieval scores; 0 is best.
+
+    Attributes
+    ----------
+    queries : (7,) int array
+        Queries an expression.
+    images : dict of str to int
+        Labelled images of each character.
+    scores : dict of str to (S, 7) float array
+        By ranking (`RANKINGS`): the mean over an expression's queries, a row a character. NaN without queries or
+        without relevant images.
+    chance : (7,) float array
+        What a ranking without any knowledge scores, on average over the characters.
+    without_geometry : int
+        Queries and images whose measures are unknown: geometry alone ranks them last, in ties.
+    """
+
+    queries: np.ndarray
+    images: dict[str, int]
+    scores: dict[str, np.ndarray]
+    chance: np.ndarray
+    without_geometry: int
+
+    def by_expression(self, ranking: str) -> np.ndarray:
+        """Return the mean over characters, (7,)."""
+        return _mean(self.scores[ranking], axis=0)
+
+    def by_character(self, ranking: str) -> np.ndarray:
+        """Return the mean over expressions, (S,)."""
+        return _mean(self.scores[ranking], axis=1)
+
+    def record(self) -> dict[str, Any]:
+        """Return everything for JSON; null where there is no score."""
+        return {
+            "queries": dict(zip(EXPRESSIONS, self.queries.tolist(), strict=True)),
+            "images": self.images,
+            "without_geometry": self.without_geometry,
+            "chance": _named(self.chance),
+            "papers": {name: {**_named(np.array(row)), "average": float(np.mean(row))} for name, row in PAPERS.items()},
+            "scores": {
+                name: {**_named(self.by_expression(name)), "average": _or_none(_mean(self.by_expression(name)))}
+                for name in self.scores
+            },
+            "characters": {
+                character: {name: _named(rows[number]) for name, rows in self.scores.items()}
+                for number, character in enumerate(self.images)
+            },
+        }
+
+    def markdown(self) -> str:
+        """Return the table beside the papers' own values, and the averages of each character."""
+        said = f"{self.queries.sum():,} queries against {sum(self.images.values()):,} images of {len(self.images)}"
+        said += f" character{'s' if len(self.images) > 1 else ''}; 0 is best, {_mean(self.chance):.3f} is chance."
+        if self.without_geometry:
+            said += (
+                f" {self.without_geometry:,} queries and images have no landmarks: geometry ranks them last, in ties."
+            )
+        heads = ["expression", "queries", *(_HEADS[name] for name in self.scores)]
+        heads += [f"papers: {_HEADS[name]}" for name in PAPERS]
+        columns = [self.by_expression(name) for name in self.scores] + [np.array(row) for row in PAPERS.values()]
+        rows = [
+            [expression, f"{count:,}", *(_cell(column[label]) for column in columns)]
+            for label, (expression, count) in enumerate(zip(EXPRESSIONS, self.queries, strict=True))
+        ]
+        rows.append(["average", f"{self.queries.sum():,}", *(_cell(_mean(column)) for column in columns)])
+        people = [["average of", "images", *(_HEADS[name] for name in self.scores)]]
+        for number, (character, count) in enumerate(self.images.items()):
+            people.append([character, f"{count:,}", *(_cell(self.by_character(name)[number]) for name in self.scores)])
+        return f"{said}\n\n{_table([heads, *rows])}\n{_table(people)}"
+
+
+def table1(
+    queries: Described, stores: Mapping[str, FeatureStore], how: str = "l1", *, siblings: bool = False
+) -> Table1:
+    """Score the full ranking of every character's store for every labelled query, in each of `RANKINGS`.
+
+    Parameters
+    ----------
+    queries : Described
+        The human test images: each labelled one is a query.
+    stores : mapping of str to FeatureStore
+        A character's test images by its name; those without a label are left out.
+    how : {'l1', 'softmax', 'class-weight'}
+        The normalisation of FC6.
+    siblings : bool
+        Accept models that were both fine-tuned from a third (`lineage.check_kin`).
+
+    Raises
+    ------
+    UserError
+        If the models do not fit, or there is no labelled query or image.
+    """
+    labels = np.asarray(queries.labels)
+    counts = np.bincount(labels[labels != UNLABELLED], minlength=len(EXPRESSIONS))
+    if not counts.any():
+        raise UserError("no query has a label, so no retrieval can be scored; give labelled images")
+    scores = {name: np.full((len(stores), len(EXPRESSIONS)), np.nan) for name in RANKINGS}
+    chance = np.full((len(stores), len(EXPRESSIONS)), np.nan)
+    for number, store in enumerate(stores.values()):
+        known = store.labels != UNLABELLED
+        if not known.any():
+            raise UserError(f"{store.path} holds no labelled image; give a character's test images")
+        per_query = _scores(queries, store, known, how, siblings)
+        for label in np.flatnonzero(counts):
+            these = labels == label
+            for name in RANKINGS:
+                scores[name][number, label] = per_query[name][these].mean()
+            relevant = (store.labels[known] == label).mean()
+            chance[number, label] = (1 - relevant) / 2 if relevant else np.nan
+    unknown = sum(int(np.isnan(its.geometry).any(axis=1).sum()) for its in (queries, *stores.values()))
+    images = {name: int((store.labels != UNLABELLED).sum()) for name, store in stores.items()}
+    return Table1(counts, images, scores, _mean(chance, axis=0), unknown)
+
+
+def _scores(
+    queries: Described, store: FeatureStore, known: np.ndarray, how: str, siblings: bool
+) -> dict[str, np.ndarray]:
+    """Return each query's score by ranking; what has no label takes no part."""
+    labels, found = np.asarray(queries.labels), {name: [] for name in RANKINGS}
+    for block in compare(queries, store, how, siblings=siblings):
+        relevant = labels[block.queries, None] == store.labels[known][None]
+        block = Comparison(
+            block.queries, block.divergence[:, known], block.geometric[:, known], block.matched[:, known]
+        )
+        for name, ranks in RANKINGS.items():
+            found[name].append(retrieval_score(ranks(block), relevant))
+    return {name: np.concatenate(parts) for name, parts in found.items()}
+
+
+def _mean(values: np.ndarray, axis: int | None = None) -> Any:
+    """Return the mean of what is known; NaN where nothing is."""
+    known = ~np.isnan(values)
+    count = known.sum(axis=axis)
+    total = np.where(known, values, 0.0).sum(axis=axis)
+    return np.divide(total, count, out=np.full(np.shape(total), np.nan), where=count > 0)[()]
+
+
+def _named(values: np.ndarray) -> dict[str, float | None]:
+    return {name: _or_none(value) for name, value in zip(EXPRESSIONS, values, strict=True)}
+
+
+def _or_none(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def _cell(value: float) -> str:
+    return "–" if np.isnan(value) else f"{value:.3f}"
+
+
+def _table(rows: list[list[str]]) -> str:
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    lines.insert(1, f"| --- |{' ---: |' * (len(rows[0]) - 1)}")
+    return "\n".join(lines) + "\n"
