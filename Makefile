@@ -109,8 +109,9 @@ retrieve: $(STORE)/meta.json  ## rank STORE for the photograph QUERY=… and dra
 	@test -n "$(QUERY)" || { echo "error: name a photograph: make retrieve QUERY=photo.jpg"; exit 2; }
 	$(RUN) tools/retrieve.py "$(QUERY)" --model $(MODEL) --store $(STORE) --top $(TOP) --sheet $(SHEET)
 
-bench: $(READY)  ## measure training throughput against plain PyTorch
+bench: $(READY)  ## measure training against plain PyTorch, and rendering
 	$(RUN) benchmarks/training.py --device $(DEVICE)
+	$(RUN) benchmarks/rendering.py
 
 clean:  ## remove caches (never data, runs or stores)
 	rm -rf .pytest_cache .ruff_cache .hypothesis build dist

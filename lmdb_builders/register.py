@@ -3,7 +3,6 @@
 import csv
 import itertools
 import os
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -18,12 +17,12 @@ from lmdb_builders import READERS
 from lmdb_builders.find_face import find_face
 from lmdb_builders.journal import Journal
 from lmdb_builders.records import Record, Reject
-from lmdb_builders.workers import available_cores, run_all
 from pydeepexpr import faces
 from pydeepexpr.cli import progress
 from pydeepexpr.errors import UserError
 from pydeepexpr.expressions import EXPRESSIONS
-from pydeepexpr.files import provenance, sha256_of, write_json
+from pydeepexpr.files import provenance, replace_directory, sha256_of, write_json
+from pydeepexpr.workers import available_cores, run_all
 
 __all__ = ["FOUND", "MANIFEST", "register"]
 
@@ -138,7 +137,7 @@ def register(
     columns = reader.columns(root) if reader.columns else None
     summary = _finish(partial, [journal.results[name] for name in order], run, columns)
     journal.path.unlink()
-    _replace(partial, out)
+    replace_directory(partial, out)
     return summary
 
 
@@ -237,13 +236,3 @@ def _finish(
     summary = {"counts": counts, **run, "provenance": provenance()}
     write_json(folder / "register.json", summary)
     return summary
-
-
-def _replace(partial: Path, out: Path) -> None:
-    """Put the finished folder in the place of `out`."""
-    old = out.parent / f".{out.name}.old"
-    shutil.rmtree(old, ignore_errors=True)
-    if out.exists():
-        os.replace(out, old)
-    os.replace(partial, out)
-    shutil.rmtree(old, ignore_errors=True)

@@ -15,7 +15,15 @@ from pathlib import Path
 
 from pydeepexpr.errors import UserError
 
-__all__ = ["atomic_directory", "atomic_file", "provenance", "read_names", "sha256_of", "write_json"]
+__all__ = [
+    "atomic_directory",
+    "atomic_file",
+    "provenance",
+    "read_names",
+    "replace_directory",
+    "sha256_of",
+    "write_json",
+]
 
 _RECORDED_PACKAGES = ("torch", "numpy", "opencv-python-headless", "dlib-bin")
 
@@ -38,6 +46,18 @@ def atomic_file(path: str | os.PathLike) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+def replace_directory(folder: str | os.PathLike, path: str | os.PathLike) -> None:
+    """Move a finished folder to `path`, on the same file system, in the place of what is there."""
+    folder, path = Path(folder), Path(path)
+    if not path.exists():
+        os.replace(folder, path)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
+    os.replace(path, old / path.name)
+    os.replace(folder, path)
+    shutil.rmtree(old)
+
+
 @contextlib.contextmanager
 def atomic_directory(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a temporary directory beside `path`; put it in the place of `path` when the block ends well."""
@@ -49,13 +69,7 @@ def atomic_directory(path: str | os.PathLike) -> Iterator[Path]:
     partial.chmod(0o777 & ~mask)
     try:
         yield partial
-        if path.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
-            os.replace(path, old / path.name)
-            os.replace(partial, path)
-            shutil.rmtree(old)
-        else:
-            os.replace(partial, path)
+        replace_directory(partial, path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

@@ -191,7 +191,7 @@ def _find_faces(image: np.ndarray, kind: str) -> "list[Face]":
     if kind in ("photograph", "cropped"):
         return faces.analyse(image, cropped=kind == "cropped")
     # A plain detection first: `cropped` asks for a person's proportions, which a character need not have.
-    alignment = "similarity" if kind == "character" else "none"
+    alignment = faces.CHARACTER_ALIGNMENT if kind == "character" else "none"
     return faces.analyse(image, alignment=alignment) or faces.analyse(image, cropped=True, alignment=alignment)
 
 

@@ -8,8 +8,8 @@ from functools import partial
 import cv2
 import pytest
 
-from lmdb_builders.workers import available_cores, run_all
 from pydeepexpr.errors import UserError
+from pydeepexpr.workers import available_cores, run_all
 
 
 def square(number):
@@ -71,7 +71,7 @@ def test_workers_end_when_their_parent_is_killed(tmp_path):
     script = tmp_path / "parent.py"
     script.write_text(
         "import os, time\n"
-        "from lmdb_builders.workers import run_all\n"
+        "from pydeepexpr.workers import run_all\n"
         "def show():\n    print(os.getpid(), flush=True)\n    time.sleep(60)\n"
         "if __name__ == '__main__':\n    list(run_all([show], 2))\n"
     )

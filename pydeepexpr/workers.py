@@ -19,7 +19,6 @@ __all__ = ["available_cores", "run_all"]
 
 T = TypeVar("T")
 
-_CHUNK = 16  # tasks a worker takes at a time
 _AHEAD = 3  # chunks a worker, so that none waits and the tasks are not all made at once
 
 
@@ -30,11 +29,11 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-def run_all(tasks: Iterable[Callable[[], T]], workers: int) -> Iterator[T]:
+def run_all(tasks: Iterable[Callable[[], T]], workers: int, chunk: int = 16) -> Iterator[T]:
     """Call the tasks in `workers` processes and yield what they return, in their order.
 
-    Tasks are taken a few at a time, so their number does not matter. They and their results must be picklable. With
-    one worker they run in this process.
+    A worker takes `chunk` tasks at a time, and no more are made than the workers need, so their number does not matter.
+    They and their results must be picklable. With one worker they run in this process.
 
     Raises
     ------
@@ -44,7 +43,7 @@ def run_all(tasks: Iterable[Callable[[], T]], workers: int) -> Iterator[T]:
     if workers == 1:
         yield from (task() for task in tasks)
         return
-    chunks = _chunks(tasks)
+    chunks = _chunks(tasks, chunk)
     # Spawned, not forked: the threads of OpenCV do not survive a fork.
     with ProcessPoolExecutor(workers, get_context("spawn"), _start) as pool:
         waiting = deque(pool.submit(_run, chunk) for chunk in itertools.islice(chunks, _AHEAD * workers))
@@ -58,9 +57,9 @@ def run_all(tasks: Iterable[Callable[[], T]], workers: int) -> Iterator[T]:
             pool.shutdown(cancel_futures=True)
 
 
-def _chunks(tasks: Iterable[T]) -> Iterator[list[T]]:
+def _chunks(tasks: Iterable[T], size: int) -> Iterator[list[T]]:
     tasks = iter(tasks)
-    while chunk := list(itertools.islice(tasks, _CHUNK)):
+    while chunk := list(itertools.islice(tasks, size)):
         yield chunk
 
 

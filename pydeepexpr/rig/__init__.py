@@ -1,0 +1,1 @@
+"""Procedural characters: heads built from numbers, moved by muscles, rendered in software."""
