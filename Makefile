@@ -32,7 +32,7 @@ TOP ?= 10
 SHEET ?= sheet.png
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check format lint data train-human train-character finetune has-character features retrieve bench clean
+.PHONY: help setup test check format lint data train-human train-character finetune has-character features retrieve demo bench clean
 
 help:  ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -108,6 +108,9 @@ $(STORE)/meta.json: $(MODEL) $(LMDB)/build.json | $(READY)
 retrieve: $(STORE)/meta.json  ## rank STORE for the photograph QUERY=… and draw SHEET
 	@test -n "$(QUERY)" || { echo "error: name a photograph: make retrieve QUERY=photo.jpg"; exit 2; }
 	$(RUN) tools/retrieve.py "$(QUERY)" --model $(MODEL) --store $(STORE) --top $(TOP) --sheet $(SHEET)
+
+demo: $(READY)  ## all of DeepExpr without data, on rendered people and characters; ends with a report; resumes
+	@$(RUN) tools/demo.py
 
 bench: $(READY)  ## measure training against plain PyTorch, and rendering
 	$(RUN) benchmarks/training.py --device $(DEVICE)

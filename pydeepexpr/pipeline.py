@@ -19,7 +19,15 @@ from pydeepexpr.features import FeatureStore
 from pydeepexpr.images import read_image
 from pydeepexpr.lineage import check_kin
 from pydeepexpr.recogniser import Recogniser
-from pydeepexpr.retrieval import check_refinement, geometric_distance, normalise, phi, rank, refine
+from pydeepexpr.retrieval import (
+    DEFAULT_NORMALISATION,
+    check_refinement,
+    geometric_distance,
+    normalise,
+    phi,
+    rank,
+    refine,
+)
 
 if TYPE_CHECKING:
     from pydeepexpr.faces import Face
@@ -224,7 +232,7 @@ class Retriever:
         recogniser: Recogniser,
         store: FeatureStore,
         *,
-        how: str = "l1",
+        how: str = DEFAULT_NORMALISATION,
         alpha: float = 1.0,
         beta: float = 1.0,
         sort_by: str = "geometric",

@@ -65,7 +65,7 @@ def test_an_image_of_the_store_finds_itself(tiny, query):
 
 
 def test_ranking_is_scipys(tiny, query):
-    matches = Retriever(tiny.recogniser, tiny.store, beta=0).retrieve(query, 23)
+    matches = Retriever(tiny.recogniser, tiny.store, beta=0, how="l1").retrieve(query, 23)
     expected = np.array([jensenshannon(query.fc6, row) ** 2 for row in tiny.store.fc6.astype(float)])
     assert sorted(match.row for match in matches) == list(range(23))
     for match in matches:

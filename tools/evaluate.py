@@ -12,7 +12,7 @@ import argparse
 from pydeepexpr.cli import run
 from pydeepexpr.engine import DEVICES
 from pydeepexpr.evaluation import report
-from pydeepexpr.retrieval import NORMALISATIONS, SORT_KEYS
+from pydeepexpr.retrieval import DEFAULT_NORMALISATION, NORMALISATIONS, SORT_KEYS
 
 _SIBLINGS = "accept stores whose model and the queries' come from a third one"
 
@@ -52,7 +52,7 @@ def main() -> None:
     what = commands.add_parser("table1", help="the papers' retrieval score, by geometry and by DeepExpr")
     what.add_argument("human", metavar="HUMAN_STORE", help="human test images; each is a query")
     what.add_argument("characters", metavar="CHARACTER_STORE", nargs="+", help="test images of one character")
-    what.add_argument("--normalise", choices=NORMALISATIONS, default="l1", help="default: l1")
+    what.add_argument("--normalise", choices=NORMALISATIONS, default=DEFAULT_NORMALISATION, help="default: %(default)s")
     what.add_argument("--siblings", action="store_true", help=_SIBLINGS)
     _add_outputs(what)
     what.set_defaults(call=report.report_table1)

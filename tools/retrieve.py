@@ -18,7 +18,7 @@ from pydeepexpr.faces import LANDMARK_LICENCE
 from pydeepexpr.files import write_json
 from pydeepexpr.gallery import Gallery
 from pydeepexpr.pipeline import Recogniser, Retriever, look
-from pydeepexpr.retrieval import NORMALISATIONS, SORT_KEYS
+from pydeepexpr.retrieval import DEFAULT_NORMALISATION, NORMALISATIONS, SORT_KEYS
 from pydeepexpr.stores import CHARACTER_STORES, character_stores, open_stores
 
 
@@ -46,7 +46,12 @@ def main() -> None:
     )
     add("--siblings", action="store_true", help="search stores whose model and --model come from a third one, too")
     add("--top", type=int, metavar="K", help="matches a query and store (default: 10 in one --store, else 1)")
-    add("--normalise", choices=NORMALISATIONS, default="l1", help="how FC6 becomes a distribution (default: l1)")
+    add(
+        "--normalise",
+        choices=NORMALISATIONS,
+        default=DEFAULT_NORMALISATION,
+        help="how FC6 becomes a distribution (default: %(default)s)",
+    )
     add("--alpha", type=float, default=1.0, help="weight of Jensen–Shannon in φ (default: 1)")
     add("--beta", type=float, default=1.0, help="weight of geometry in φ; 0 leaves it out (default: 1)")
     add("--sort-by", choices=SORT_KEYS, default="geometric", help="sorts matches of the query's predicted expression")

@@ -9,7 +9,7 @@ import numpy as np
 from pydeepexpr.errors import UserError
 from pydeepexpr.features import FeatureStore
 from pydeepexpr.lineage import ModelIdentity, check_kin
-from pydeepexpr.retrieval import divergence_matrix, geometric_distance, normalise
+from pydeepexpr.retrieval import DEFAULT_NORMALISATION, divergence_matrix, geometric_distance, normalise
 
 __all__ = ["Comparison", "Described", "compare"]
 
@@ -67,7 +67,7 @@ class Comparison:
 
 
 def compare(
-    queries: Described, store: FeatureStore, how: str = "l1", *, siblings: bool = False
+    queries: Described, store: FeatureStore, how: str = DEFAULT_NORMALISATION, *, siblings: bool = False
 ) -> Iterator[Comparison]:
     """Compare every query with every image of a store, in memory that does not grow with the number of queries.
 

@@ -16,6 +16,7 @@ from pydeepexpr.evaluation.style import check_ending
 from pydeepexpr.evaluation.table1 import table1
 from pydeepexpr.features import FeatureStore
 from pydeepexpr.files import atomic_file, provenance, read_names, write_json
+from pydeepexpr.retrieval import DEFAULT_NORMALISATION
 from pydeepexpr.stores import open_stores
 
 __all__ = ["print_queries", "report_recognition", "report_retrieval", "report_table1"]
@@ -131,7 +132,7 @@ def report_table1(
     human: File,
     characters: Sequence[File],
     *,
-    normalise: str = "l1",
+    normalise: str = DEFAULT_NORMALISATION,
     siblings: bool = False,
     json: File | None = None,
     markdown: File | None = None,

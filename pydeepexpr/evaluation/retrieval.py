@@ -16,7 +16,7 @@ from pydeepexpr.expressions import EXPRESSIONS, UNLABELLED, label_of
 from pydeepexpr.features import FeatureStore
 from pydeepexpr.lineage import ModelIdentity
 from pydeepexpr.pipeline import NoFaceError, Query, Recogniser, look
-from pydeepexpr.retrieval import check_refinement, refine
+from pydeepexpr.retrieval import DEFAULT_NORMALISATION, check_refinement, refine
 
 __all__ = ["Photographs", "RetrievalShares", "look_at_queries", "pick_queries", "retrieval_shares"]
 
@@ -106,7 +106,7 @@ def retrieval_shares(
     store: FeatureStore,
     k: int = 10,
     *,
-    how: str = "l1",
+    how: str = DEFAULT_NORMALISATION,
     alpha: float = 1.0,
     beta: float = 1.0,
     sort_by: str = "geometric",

@@ -11,6 +11,7 @@ from pydeepexpr.evaluation.compare import Comparison, Described, compare
 from pydeepexpr.evaluation.score import mid_ranks, retrieval_score, sorted_ranks
 from pydeepexpr.expressions import EXPRESSIONS, UNLABELLED
 from pydeepexpr.features import FeatureStore
+from pydeepexpr.retrieval import DEFAULT_NORMALISATION
 
 __all__ = ["PAPERS", "RANKINGS", "Table1", "table1"]
 
@@ -105,7 +106,7 @@ class Table1:
 
 
 def table1(
-    queries: Described, stores: Mapping[str, FeatureStore], how: str = "l1", *, siblings: bool = False
+    queries: Described, stores: Mapping[str, FeatureStore], how: str = DEFAULT_NORMALISATION, *, siblings: bool = False
 ) -> Table1:
     """Score the full ranking of every character's store for every labelled query, in each of `RANKINGS`.
 

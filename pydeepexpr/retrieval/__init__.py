@@ -2,10 +2,11 @@
 
 from pydeepexpr.retrieval.divergence import divergence_matrix, jensen_shannon
 from pydeepexpr.retrieval.geometry import SORT_KEYS, check_refinement, geometric_distance, phi, refine
-from pydeepexpr.retrieval.normalise import NORMALISATIONS, normalise
+from pydeepexpr.retrieval.normalise import DEFAULT_NORMALISATION, NORMALISATIONS, normalise
 from pydeepexpr.retrieval.search import rank
 
 __all__ = [
+    "DEFAULT_NORMALISATION",
     "NORMALISATIONS",
     "SORT_KEYS",
     "check_refinement",

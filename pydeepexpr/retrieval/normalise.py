@@ -10,7 +10,7 @@ import numpy as np
 
 from pydeepexpr.errors import UserError
 
-__all__ = ["NORMALISATIONS", "normalise"]
+__all__ = ["DEFAULT_NORMALISATION", "NORMALISATIONS", "normalise"]
 
 Normalisation = Callable[[np.ndarray, "np.ndarray | None", "np.ndarray | None"], np.ndarray]
 
@@ -46,6 +46,10 @@ def _class_weight(features: np.ndarray, predicted: np.ndarray | None, fc7: np.nd
 
 #: Name → function of features (N, D) float64, predicted classes (N,) and FC7 weights (C, D) to distributions (N, D).
 NORMALISATIONS: dict[str, Normalisation] = {"l1": _l1, "softmax": _softmax, "class-weight": _class_weight}
+
+#: The reading of "softmax weight" that is taken unless another is asked for, chosen on validation data
+#: (docs/retrieval.md).
+DEFAULT_NORMALISATION = "class-weight"
 
 
 def normalise(

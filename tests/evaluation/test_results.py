@@ -47,7 +47,7 @@ def test_the_record_is_json_without_nan(results):
     for given, match in zip(query["matches"], results[1][0][1], strict=True):
         assert given["js"] == match.divergence
         assert given["phi"] is None if math.isnan(match.phi) else given["phi"] == match.phi
-    assert record["normalisation"] == "l1" and record["sort_by"] == "geometric"
+    assert record["normalisation"] == "class-weight" and record["sort_by"] == "geometric"
 
 
 @pytest.fixture

@@ -143,7 +143,7 @@ def test_the_report_on_the_retrieval_of_a_cast(tiny, cast, tmp_path):
     table = report_retrieval(cast, tiny.store.path, top=5, normalise=["l1"], json=tmp_path / "out.json")
     record = json.loads((tmp_path / "out.json").read_text())
     for setting, beta in zip(record["settings"], (0.0, 1.0), strict=True):
-        parts = [retrieval_shares(tiny.store, FeatureStore.open(store), 5, beta=beta) for store in cast]
+        parts = [retrieval_shares(tiny.store, FeatureStore.open(store), 5, how="l1", beta=beta) for store in cast]
         assert setting["top_1"] == pytest.approx(np.mean([part.first.mean() for part in parts]))
         assert setting["top_5"] == pytest.approx(np.mean([part.share.mean() for part in parts]))
         assert setting["ratio_to_classifier"]["top_1"] == pytest.approx(
@@ -174,7 +174,7 @@ def test_the_report_on_table1(tiny, cast, tmp_path):
     assert files["markdown"].read_text() == table
     assert table.startswith("23 queries against 43 images of 2 characters; 0 is best,")
     record = json.loads(files["json"].read_text())
-    assert record["normalisation"] == "l1" and list(record["characters"]) == ["mery", "ray"]
+    assert record["normalisation"] == "class-weight" and list(record["characters"]) == ["mery", "ray"]
     expected = table1(tiny.store, {store.name: FeatureStore.open(store) for store in cast})
     assert record["scores"]["js"]["joy"] == pytest.approx(expected.by_expression("js")[3])
 
