@@ -7,8 +7,11 @@ READY := $(VENV)/.ready
 
 # The databases at hand: FER2013 (folders or fer2013.csv), as its licence allows you to hold it.
 FER2013 ?= data/fer2013
-REGISTERED := data/registered/fer2013
-LMDB := data/lmdb/fer2013
+# Further photographs to learn from, if any: web_faces (docs/human.md); the evaluation's queries are left out of it.
+WEB_FACES ?=
+REGISTERED := data/registered/fer2013 $(if $(WEB_FACES),data/registered/web_faces)
+LMDB := data/lmdb/$(if $(WEB_FACES),human,fer2013)
+LISTED := docs/web_faces_queries.txt docs/web_faces_validation.txt
 NAME ?= human
 RUN_DIR := runs/$(NAME)
 # The characters: FERG-DB, as its authors let you have it, or what tools/render_rig.py wrote.
@@ -65,13 +68,16 @@ format: $(READY)  ## let ruff format the code
 
 data: $(LMDB)/build.json  ## register FER2013=… and build its LMDBs
 
-$(REGISTERED)/manifest.parquet: | $(READY)
-	$(RUN) tools/register.py --database fer2013 $(FER2013) $(REGISTERED)
+data/registered/fer2013/manifest.parquet: | $(READY)
+	$(RUN) tools/register.py --database fer2013 $(FER2013) data/registered/fer2013
 
-$(LMDB)/build.json: $(REGISTERED)/manifest.parquet | $(READY)
-	$(RUN) tools/build_lmdb.py $(REGISTERED) $(LMDB)
+data/registered/web_faces/manifest.parquet: | $(READY)
+	$(RUN) tools/register.py $(WEB_FACES) data/registered/web_faces
 
-train-human: $(LMDB)/build.json  ## train the human network on FER2013=… (EPOCHS, DROP_EVERY, DEVICE, PRECISION); resumes
+$(LMDB)/build.json: $(REGISTERED:=/manifest.parquet) | $(READY)
+	$(RUN) tools/build_lmdb.py $(REGISTERED) $(LMDB) $(if $(WEB_FACES),--val 0 --test 0 --exclude $(LISTED))
+
+train-human: $(LMDB)/build.json  ## train the human network on FER2013=… and WEB_FACES=… (EPOCHS, DROP_EVERY, DEVICE, PRECISION); resumes
 	$(RUN) tools/train.py --solver solvers/human.prototxt --data $(LMDB) --out $(RUN_DIR) --resume \
 		--epochs $(EPOCHS) --drop-every $(DROP_EVERY) --device $(DEVICE) --precision $(PRECISION)
 

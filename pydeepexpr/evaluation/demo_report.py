@@ -206,7 +206,7 @@ def _sheets(run: Run) -> str:
 def _photograph(run: Run) -> str:
     said = (
         "<p>Eileen Collins, astronaut (NASA, public domain; scikit-image ships the picture). First by the networks "
-        "made here, which have never seen a real face and need not be right about one; then by those that come with the "
+        "made here, which have never seen a real face and may well be wrong; then by those that come with the "
         "project, which learned from real photographs.</p>\n"
     )
     parts = [said]
