@@ -70,6 +70,6 @@ def draw_curve(path: Path, rows: list[dict[str, float]], title: str) -> None:
         axes.spines["top"].set_visible(False)
     loss.grid(alpha=0.25)
     handles = loss.get_legend_handles_labels()[0] + accuracy.get_legend_handles_labels()[0]
-    loss.legend(handles=handles, loc="upper right", framealpha=0.85, edgecolor="none")
+    loss.legend(handles=handles, loc="center right", framealpha=0.85, edgecolor="none")
     with atomic_file(path) as partial:
         figure.savefig(partial, format=path.suffix[1:])

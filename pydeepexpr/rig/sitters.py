@@ -62,7 +62,7 @@ class Sitter:
         return rgba, landmarks, visible(points, self.camera, frame)
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=16)
 def sitter(name: str) -> Sitter:
     """Return a character of the cast, or the performer of a number: p0, p1, and so on.
 
