@@ -1,6 +1,8 @@
 """Reading an LMDB of Datums in order, round and round."""
 
+import gc
 import os
+import time
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,9 @@ from pydeepexpr.caffe.proto import caffe_pb2 as pb
 from pydeepexpr.errors import UserError
 
 __all__ = ["LmdbSource"]
+
+
+_CLOSING = 10.0  # seconds that another thread may take to close a file whose last reader has gone
 
 
 class _Environment:
@@ -28,13 +33,18 @@ def _open(file: Path) -> _Environment:
     """Open a database file, or return it open: LMDB forbids a process to open one file twice."""
     status = file.stat()
     key = status.st_dev, status.st_ino
-    environment = _open_environments.get(key)
-    if environment is None:
+    deadline = time.monotonic() + _CLOSING
+    while True:
+        if (environment := _open_environments.get(key)) is not None:
+            return environment
         try:
             environment = _open_environments[key] = _Environment(file)
+            return environment
         except lmdb.Error as error:
-            raise UserError(f"{file} is damaged or no LMDB ({error}); build it again") from None
-    return environment
+            if "already open" not in str(error) or time.monotonic() > deadline:
+                raise UserError(f"{file} is damaged or no LMDB ({error}); build it again") from None
+        gc.collect()
+        time.sleep(0.01)
 
 
 class LmdbSource:

@@ -4,6 +4,7 @@ import gc
 import itertools
 import subprocess
 import sys
+import threading
 
 import lmdb
 import numpy as np
@@ -66,6 +67,13 @@ def test_an_lmdb_is_let_go_with_its_last_reader(path):
     with lmdb.open(str(path), map_size=1 << 24) as env, env.begin(write=True) as transaction:
         transaction.put(b"z", pb.Datum(label=7).SerializeToString())
     assert len(LmdbSource(path)) == 8
+
+
+def test_a_file_that_is_being_closed_is_waited_for(path):
+    """What a thread that lets its last reader go looks like to the others, for a moment: open, but nobody's."""
+    closing = lmdb.open(str(path / "data.mdb"), subdir=False, readonly=True, lock=False)
+    threading.Timer(0.3, closing.close).start()
+    assert labels(LmdbSource(path).records()) == [0, 1, 2, 3, 4, 5, 6]
 
 
 def test_reading_leaves_no_file_behind(path):

@@ -219,7 +219,11 @@ def test_a_finished_run_is_left_or_replaced(taken, tmp_path):
 @pytest.mark.slow
 def test_ctrl_c_in_the_terminal(tmp_path):
     command = [sys.executable, TOOL, tmp_path / "out", "--frames", "1500", "--size", "64", "--workers", "2"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+
+    def heed_interrupts():  # a shell has its background jobs ignore them, and these tests may be one
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts)
     parts = tmp_path / ".out.partial" / ".parts"
     while process.poll() is None and len(list(parts.glob("*.parquet"))) < 3:
         time.sleep(0.1)
