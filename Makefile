@@ -21,7 +21,7 @@ FRAMES_ARE := $(if $(wildcard $(FERG)/frames.parquet),rig,ferg)
 # Rendered frames have a split of their own; FERG-DB's are divided into blocks (docs/decisions.md).
 SPLIT ?= $(if $(filter rig,$(FRAMES_ARE)),own,blocks)
 CHAR ?=
-FINETUNE ?= fc7
+FINETUNE ?= fc6-map
 # Crops of each image that what stays as it is is computed for, once; empty: a random crop in every epoch, anew.
 CROPS ?= 10
 # One's own training where there is one, else the model that comes with the repository.
@@ -86,7 +86,7 @@ train-character: data/lmdb/$(FRAMES)/build.json  ## train the character network 
 		--data data/lmdb/$(FRAMES) --out runs/character --resume \
 		--epochs $(EPOCHS) --drop-every $(DROP_EVERY) --device $(DEVICE) --precision $(PRECISION)
 
-finetune: has-character data/lmdb/$(FRAMES)-$(CHAR)/build.json  ## fine-tune MODEL for CHAR=mery; FINETUNE=fc7, fc6-fc7 or fc6-new; resumes
+finetune: has-character data/lmdb/$(FRAMES)-$(CHAR)/build.json  ## fine-tune MODEL for CHAR=mery; FINETUNE=fc6-map, fc7, fc6-fc7 or fc6-new; resumes
 	$(RUN) tools/train.py --solver solvers/finetune.prototxt --deploy prototxt/finetune_deploy.prototxt \
 		--stage $(FINETUNE) --weights $(MODEL) $(if $(CROPS),--crops $(CROPS),--tuned-only) \
 		--data data/lmdb/$(FRAMES)-$(CHAR) --out runs/$(CHAR)-$(FINETUNE) --resume \

@@ -47,6 +47,8 @@ def frozen_layers(net: pb.NetParameter, state: pb.NetState) -> list[pb.LayerPara
     training.CopyFrom(state)
     training.phase = caffe.TRAIN
     layers = list(filter_net(net, training).layer)
+    for layer in layers:  # they are chosen now, and stand in a net without stages later
+        del layer.include[:], layer.exclude[:]
     data = next(layer for layer in layers if layer.type == "Data")
     blob, frozen = data.top[0], []
     rest = layers[layers.index(data) + 1 :]
@@ -112,13 +114,18 @@ def compute_once(
                 write_json(partial / "frozen.json", made_of)
         except (OSError, lmdb.Error) as error:
             raise UserError(f"cannot write {folder}: {getattr(error, 'strerror', None) or error}") from error
-    names = {layer.name for layer in frozen}
-    rest = pb.NetParameter(name=net.name, layer=[layer for layer in net.layer if layer.name not in names])
-    for layer in rest.layer:
-        if layer.type == "Data":
-            layer.ClearField("transform_param")
-            layer.top[0] = frozen[-1].top[0]
-            layer.data_param.source = str(folder / _PLACES[_phase(layer)])
+    names, blob = {layer.name for layer in frozen}, frozen[-1].top[0]
+    # A Datum is C×H×W, and a vector C×1×1 in it.
+    is_vector = any(layer.type == "InnerProduct" for layer in frozen)
+    shape = pb.ReshapeParameter(shape=pb.BlobShape(dim=[0, -1] if is_vector else [0, 0, 0, 0]))
+    whole = pb.LayerParameter(name=blob, type="Reshape", bottom=[f"{blob}_datum"], top=[blob], reshape_param=shape)
+    read = [layer for layer in net.layer if layer.type == "Data"]
+    kept = [layer for layer in net.layer if layer.type != "Data" and layer.name not in names]
+    rest = pb.NetParameter(name=net.name, layer=[*read, whole, *kept])
+    for layer in rest.layer[: len(read)]:
+        layer.ClearField("transform_param")
+        layer.top[0] = whole.bottom[0]
+        layer.data_param.source = str(folder / _PLACES[_phase(layer)])
     return rest
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pydeepexpr
 from pydeepexpr.errors import UserError
-from pydeepexpr.files import write_json
+from pydeepexpr.files import sha256_of, write_json
 
 __all__ = ["CommandError", "Stage", "Step", "call", "run_stages"]
 
@@ -49,12 +49,15 @@ class Step:
         The folder that is the command's own, removed when what lies there was made otherwise; by default the product.
     passing : str
         A pattern of files in `place` that serve to go on after an interruption and are removed at the end.
+    reads : tuple of Path
+        Files that no stage makes: where their contents change, the command is run again.
     """
 
     arguments: tuple[str, ...]
     product: Path
     place: Path | None = None
     passing: str = ""
+    reads: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,8 @@ def run_stages(
             continue
         keyed = []
         for step in stage.steps():
-            key = hashlib.sha256("\0".join((key, *step.arguments)).encode()).hexdigest()
+            made_of = (key, *step.arguments, *map(sha256_of, step.reads))
+            key = hashlib.sha256("\0".join(made_of).encode()).hexdigest()
             keyed.append((key, step))
         missing = [(its, step) for its, step in keyed if not _is_made(step, steps.get(str(step.product)), its)]
         print(f"{title} …" if missing else f"{title}: there already", flush=True)

@@ -113,7 +113,9 @@ def test_what_lies_below_the_first_layer_that_learns_or_draws(project):
     assert names == ["conv1", "relu1", "pool1"]
 
 
-@pytest.mark.parametrize(("stage", "last"), [("fc7", "relu6"), ("fc6-fc7", "pool4"), ("fc6-new", "pool4")])
+@pytest.mark.parametrize(
+    ("stage", "last"), [("fc7", "relu6"), ("fc6-fc7", "pool4"), ("fc6-new", "pool4"), ("fc6-map", "fc6")]
+)
 def test_of_the_fine_tuning_network_it_is_all_that_a_reading_keeps(stage, last):
     net = read_net(paths.find("prototxt/finetune_train_val.prototxt"))
     assert frozen.frozen_layers(net, pb.NetState(stage=[stage]))[-1].name == last
@@ -133,8 +135,13 @@ def test_each_pass_holds_every_image_once_and_all_crops_occur(project, tmp_path)
     parent = project.make(crop=6)
     net = read_net("net.prototxt")
     rest = frozen.compute_once(net, pb.NetState(), [parent], tmp_path / "frozen", 10, seed=1)
-    assert [layer.name for layer in rest.layer] == ["data", "data", "drop6", "fc7_character", "accuracy", "loss"]
-    assert rest.layer[0].top[:] == ["fc6", "label"] and not rest.layer[0].HasField("transform_param")
+    assert [layer.name for layer in rest.layer][:4] == ["data", "data", "fc6", "drop6"]
+    assert [layer.name for layer in rest.layer][4:] == ["fc7_character", "accuracy", "loss"]
+    assert (
+        rest.layer[0].top[:] == ["fc6_datum", "label"]
+        and rest.layer[2].top[:] == ["fc6"]
+        and not rest.layer[0].HasField("transform_param")
+    )
     records = list(LmdbSource(rest.layer[0].data_param.source).records())
     assert [datum.label for _, datum in records] == [i % 7 for i in range(10)] * 10
     values = np.array([datum.float_data for _, datum in records]).reshape(10, 10, 8)

@@ -28,6 +28,7 @@ SHAPES = {
         }
         for stage, fc6 in (("", "fc6"), ("fc7", "fc6"), ("fc6-fc7", "fc6"), ("fc6-new", "fc6_character"))
     },
+    ("finetune", "fc6-map"): {**HUMAN, "fc6_map": (512, 512)},
 }
 
 
@@ -75,6 +76,7 @@ RATES = {
     "fc7": {"fc6": (0, 0), "fc7_character": (10, 20)},
     "fc6-fc7": {"fc6": (1, 2), "fc7_character": (10, 20)},
     "fc6-new": {"fc6_character": (10, 20), "fc7_character": (10, 20)},
+    "fc6-map": {"fc6": (0, 0), "fc6_map": (10, 20), "fc7": (0, 0)},
 }
 
 

@@ -57,6 +57,20 @@ def test_each_is_done_once_in_order(tools, capsys):
     assert capsys.readouterr().out == "[1/2] a: makes a: there already\n[2/2] b: makes b: there already\n"
 
 
+def test_a_step_is_done_again_when_what_it_reads_has_changed(tools):
+    read = Path("weights")
+
+    def one() -> Stage:
+        product = Path("a/product")
+        return Stage("a", "makes a", lambda: [Step(("make", str(product), "x"), product, reads=(read,))])
+
+    read.write_text("old")
+    assert run(tools, one()) == ["make a/product x"]
+    assert run(tools, one()) == []
+    read.write_text("new")
+    assert run(tools, one()) == ["make a/product x"]
+
+
 def test_a_missing_product_is_made_again_alone(tools):
     stages = stage("a"), stage("b", names=("one", "two")), stage("c")
     run(tools, *stages)

@@ -27,6 +27,7 @@ READINGS = {
     "fc7": {"fc7_character"},
     "fc6-fc7": {"fc6", "fc7_character"},
     "fc6-new": {"fc6_character", "fc7_character"},
+    "fc6-map": {"fc6_map"},
 }
 
 
@@ -90,7 +91,8 @@ def small(project):
 @pytest.mark.parametrize("stage", READINGS)
 def test_each_reading_learns_what_it_says_and_leaves_the_rest_bit_identical(project, stage):
     before, after = params(project.human), params(project.run(f"whole-{stage}", stage=stage))
-    assert set(after) == {*CONVOLUTIONS, "fc7_character", "fc6_character" if stage == "fc6-new" else "fc6"}
+    kept = {"fc6-map": {"fc6", "fc7"}, "fc6-new": set()}.get(stage, {"fc6"})
+    assert set(after) == {*CONVOLUTIONS, *kept, *READINGS[stage]}
     for name in after:
         if name in READINGS[stage]:
             assert after[name] != before.get(name)
@@ -162,6 +164,18 @@ def test_a_new_fc6_is_deployed_under_its_name(project):
     np.testing.assert_allclose(fc6, whole.blobs["fc6"].data, rtol=1e-5, atol=1e-6)
 
 
+def test_a_map_that_has_not_learned_leaves_the_human_network(project):
+    """With D = 0 and d = 0, FC6 and the probabilities are the parent's."""
+    face = [np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)]
+    mapped = caffe.Net(str(project.deploy), caffe.TEST, stages=["fc6-map"])
+    mapped.copy_from(str(project.human))
+    human = Recogniser(project.human, project.root / "human_deploy.prototxt", device="cpu")
+    mapped.blobs["data"].data[...] = human.transform(face[0])
+    mapped.forward()
+    for name, values in zip(("fc6", "prob"), human.features(face), strict=True):
+        np.testing.assert_allclose(mapped.blobs[name].data, values, rtol=1e-5, atol=1e-6)
+
+
 def test_the_base_is_found_beside_or_named(project, small, tmp_path):
     moved = Path(shutil.copy(small, tmp_path))
     shutil.copy(small.with_suffix(".json"), tmp_path)
@@ -229,7 +243,7 @@ def test_a_deploy_of_another_network_is_refused(project, small):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"stage": "fc8"}, "knows no stage 'fc8'; it has: fc7, fc6-fc7, fc6-new"),
+        ({"stage": "fc8"}, "knows no stage 'fc8'; it has: fc7, fc6-fc7, fc6-new, fc6-map"),
         ({"weights": None, "tuned_only": True}, "--tuned-only .* --weights, which is not given"),
         ({"weights": Path("absent.caffemodel")}, "absent"),
     ],

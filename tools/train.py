@@ -22,7 +22,7 @@ def main() -> int | None:
     parser.add_argument("--iterations", type=int, help="length in iterations, in the place of --epochs")
     parser.add_argument("--weights", type=Path, help="a .caffemodel to start from")
     parser.add_argument(
-        "--stage", help="which reading of a network that has several: fc7, fc6-fc7 or fc6-new of finetune"
+        "--stage", help="which reading of a network that has several: fc7, fc6-fc7, fc6-new or fc6-map of finetune"
     )
     parser.add_argument(
         "--tuned-only", action="store_true", help="keep only the layers that differ from --weights: a small model"

@@ -13,8 +13,10 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pydeepexpr.errors import UserError
 from pydeepexpr.evaluation.html import command, missing, picture, section, table
 from pydeepexpr.expressions import EXPRESSIONS
 from pydeepexpr.faces import LANDMARK_LICENCE
@@ -298,7 +300,12 @@ def _sheet(run: Run, name: str, stage: str) -> str:
 
 def _read_frames(folder: Path) -> list[dict[str, Any]]:
     columns = ["path", "character", "subject", "expression", "split", "action_units"]
-    return pq.read_table(folder / "frames.parquet", columns=columns, partitioning=None).to_pylist()
+    path = folder / "frames.parquet"
+    try:
+        return pq.read_table(path, columns=columns, partitioning=None).to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"cannot read {path}: {reason}; remove {folder} and run the demo again") from None
 
 
 def _strongest(rows: list[dict[str, Any]], expression: str) -> str | None:

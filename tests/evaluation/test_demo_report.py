@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pydeepexpr.errors import UserError
 from pydeepexpr.evaluation.demo_report import write_report
 from pydeepexpr.evaluation.html import command, missing, picture, table
 from pydeepexpr.expressions import EXPRESSIONS
@@ -196,6 +197,12 @@ def test_an_empty_folder_gives_a_report_that_misses_everything(tmp_path):
 def test_a_damaged_picture_is_named(folder):
     (folder / "results/anger.jpg").write_bytes(b"no picture")
     assert "Missing: the characters’ answers: anger —" in read(folder).text
+
+
+def test_a_damaged_table_of_frames_is_named(folder):
+    (folder / "RIG_DB_256/frames.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(UserError, match=r"cannot read .*RIG_DB_256/frames\.parquet: .*; remove .*RIG_DB_256"):
+        write_report(folder)
 
 
 def test_the_strongest_frame_is_shown_and_of_neutral_the_calmest(folder):
