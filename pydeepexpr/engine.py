@@ -23,9 +23,11 @@ def __getattr__(name: str) -> ModuleType:
     choice = _choice()
     try:
         return importlib.import_module(_MODULES[choice])
-    except ModuleNotFoundError as error:
-        if choice == "bvlc" and error.name == "caffe":
-            raise UserError("DEEPEXPR_CAFFE=bvlc, but pycaffe cannot be imported; put it on PYTHONPATH") from None
+    except ImportError as error:
+        if choice == "bvlc":
+            raise UserError(
+                f"DEEPEXPR_CAFFE=bvlc, but pycaffe cannot be imported ({error}); put its python folder on PYTHONPATH"
+            ) from None
         raise
 
 

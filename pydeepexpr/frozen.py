@@ -118,7 +118,9 @@ def compute_once(
     # A Datum is C×H×W, and a vector C×1×1 in it.
     is_vector = any(layer.type == "InnerProduct" for layer in frozen)
     shape = pb.ReshapeParameter(shape=pb.BlobShape(dim=[0, -1] if is_vector else [0, 0, 0, 0]))
-    whole = pb.LayerParameter(name=blob, type="Reshape", bottom=[f"{blob}_datum"], top=[blob], reshape_param=shape)
+    whole = pb.LayerParameter(
+        name=f"{blob}_shape", type="Reshape", bottom=[f"{blob}_datum"], top=[blob], reshape_param=shape
+    )
     read = [layer for layer in net.layer if layer.type == "Data"]
     kept = [layer for layer in net.layer if layer.type != "Data" and layer.name not in names]
     rest = pb.NetParameter(name=net.name, layer=[*read, whole, *kept])

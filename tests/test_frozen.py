@@ -135,7 +135,7 @@ def test_each_pass_holds_every_image_once_and_all_crops_occur(project, tmp_path)
     parent = project.make(crop=6)
     net = read_net("net.prototxt")
     rest = frozen.compute_once(net, pb.NetState(), [parent], tmp_path / "frozen", 10, seed=1)
-    assert [layer.name for layer in rest.layer][:4] == ["data", "data", "fc6", "drop6"]
+    assert [layer.name for layer in rest.layer][:4] == ["data", "data", "fc6_shape", "drop6"]
     assert [layer.name for layer in rest.layer][4:] == ["fc7_character", "accuracy", "loss"]
     assert (
         rest.layer[0].top[:] == ["fc6_datum", "label"]

@@ -1,13 +1,15 @@
 """Blob: an N-dimensional float32 array and its gradient, seen as NumPy by the user and as tensors by the layers."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 
 from pydeepexpr.caffe import mode
+from pydeepexpr.errors import UserError
 
-__all__ = ["Blob", "Memory"]
+__all__ = ["Blob", "BlobVec", "Memory"]
 
 
 class Memory:
@@ -90,6 +92,52 @@ class Memory:
         self.shape, self._host, self._host_is_newer = shape, host, False
 
 
+class _Reshaped:
+    """The memory of another blob, `data_memory` or `diff_memory`, in another shape of as many values."""
+
+    def __init__(self, owner: "Blob", which: str, shape: Sequence[int]):
+        self._owner, self._which, self.shape = owner, which, tuple(shape)
+
+    @property
+    def _memory(self) -> Memory:
+        return getattr(self._owner, self._which)
+
+    def tensor(self) -> torch.Tensor:
+        return self._memory.tensor().reshape(self.shape)
+
+    def numpy(self) -> np.ndarray:
+        return self._memory.numpy().reshape(self.shape)
+
+    def put(self, tensor: torch.Tensor) -> None:
+        self._memory.put(tensor.reshape(self._memory.shape))
+
+    def is_zero(self) -> bool:
+        return self._memory.is_zero()
+
+    def clear(self) -> None:
+        self._memory.clear()
+
+    def reshape(self, shape: Sequence[int]) -> None:
+        if np.prod(shape) != np.prod(self.shape):
+            raise UserError(f"a blob {self.shape} that shares its memory cannot be reshaped to {tuple(shape)}")
+        self.shape = tuple(shape)
+
+
+#: Caffe's limits: it counts a blob's values in a C int.
+_MOST_VALUES, _MOST_AXES = 2**31 - 1, 32
+
+
+def _checked(shape: Sequence[int]) -> tuple[int, ...]:
+    shape = tuple(int(size) for size in shape)
+    if any(size < 0 for size in shape):
+        raise UserError(f"a blob cannot be reshaped to {shape}; sizes are 0 or more")
+    if math.prod(shape) > _MOST_VALUES:
+        raise UserError(f"a blob of {shape} is too large; Caffe's blobs hold up to {_MOST_VALUES} values")
+    if len(shape) > _MOST_AXES:
+        raise UserError(f"a blob of {len(shape)} axes has too many; Caffe's blobs have up to {_MOST_AXES}")
+    return shape
+
+
 class Blob:
     """An N-dimensional array `data` and its gradient `diff`, both float32 of one shape (pycaffe's `Blob`).
 
@@ -97,9 +145,15 @@ class Blob:
     ----------
     data, diff : numpy.ndarray
         Writable, float32, of the blob's shape.
+
+    Raises
+    ------
+    UserError
+        If a size is below 0, or there are more than 2³¹ − 1 values or 32 axes.
     """
 
     def __init__(self, *shape: int):
+        shape = _checked(shape)
         self.data_memory = Memory(shape)
         self.diff_memory = Memory(shape)
 
@@ -140,9 +194,21 @@ class Blob:
         return self._legacy_dim(3)
 
     def reshape(self, *shape: int) -> None:
-        """Give data and diff another shape."""
+        """Give data and diff another shape.
+
+        Raises
+        ------
+        UserError
+            If a size is below 0, or there are more than 2³¹ − 1 values or 32 axes.
+        """
+        shape = _checked(shape)
         self.data_memory.reshape(shape)
         self.diff_memory.reshape(shape)
+
+    def share(self, owner: "Blob") -> None:
+        """Use the owner's data and diff, from now on and whatever they become, in this blob's own shape."""
+        self.data_memory = _Reshaped(owner, "data_memory", self.shape)
+        self.diff_memory = _Reshaped(owner, "diff_memory", self.shape)
 
     def share_data(self, other: "Blob") -> None:
         """Use the other blob's data as this one's; what is written to one is read from the other."""
@@ -152,3 +218,11 @@ class Blob:
 
     def __repr__(self) -> str:
         return f"Blob{self.shape}"
+
+
+class BlobVec(list):
+    """A layer's parameter blobs (pycaffe's `BlobVec`)."""
+
+    def add_blob(self, *shape: int) -> None:
+        """Append a blob of zeros."""
+        self.append(Blob(*shape))

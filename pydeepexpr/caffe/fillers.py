@@ -30,11 +30,21 @@ def fill(shape: Sequence[int], parameter: pb.FillerParameter) -> torch.Tensor:
     Raises
     ------
     UserError
-        If the filler's type is unknown, or does not suit the shape.
+        If the filler's type is unknown, or it or its numbers do not suit the shape.
     """
     if parameter.type not in FILLERS:
         raise UserError(f"filler type {parameter.type!r} is unknown; use one of: {', '.join(FILLERS)}")
+    if parameter.sparse != -1 and parameter.type != "gaussian":
+        raise UserError(f"the {parameter.type} filler takes no sparse; only gaussian does")
+    if 0 in shape:
+        raise UserError(f"the {parameter.type} filler has nothing to fill in the shape {tuple(shape)}")
     return FILLERS[parameter.type](tuple(shape), parameter)
+
+
+def _outputs(shape, parameter) -> int:
+    if not shape:
+        raise UserError(f"the {parameter.type} filler cannot tell the outputs of a blob without axes")
+    return shape[0]
 
 
 @_filler("constant")
@@ -44,27 +54,34 @@ def _constant(shape, parameter):
 
 @_filler("uniform")
 def _uniform(shape, parameter):
+    if not 0 <= parameter.max - parameter.min <= torch.finfo(torch.float32).max:
+        raise UserError(f"the uniform filler needs a min not above max, not {parameter.min:g} and {parameter.max:g}")
     return torch.empty(shape).uniform_(parameter.min, parameter.max)
 
 
 @_filler("gaussian")
 def _gaussian(shape, parameter):
+    if not parameter.std >= 0:
+        raise UserError(f"the gaussian filler needs a std of 0 or above, not {parameter.std:g}")
     values = torch.empty(shape).normal_(parameter.mean, parameter.std)
-    if parameter.sparse >= 0:  # so many inputs of each output are expected to stay non-zero
-        values *= torch.bernoulli(torch.full(shape, parameter.sparse / shape[0]))
+    if parameter.sparse != -1:  # so many inputs of each output are expected to stay non-zero
+        outputs = _outputs(shape, parameter)
+        if not 0 <= parameter.sparse <= outputs:
+            raise UserError(f"the gaussian filler needs a sparse from 0 to {outputs}, or -1, not {parameter.sparse}")
+        values *= torch.bernoulli(torch.full(shape, parameter.sparse / outputs))
     return values
 
 
 @_filler("positive_unitball")
 def _positive_unitball(shape, parameter):
-    values = torch.rand(shape).reshape(shape[0], -1)
+    values = torch.rand(shape).reshape(_outputs(shape, parameter), -1)
     return (values / values.sum(1, keepdim=True)).reshape(shape)
 
 
 def _fan(shape, parameter) -> float:
     """Return n of Glorot and He: Caffe counts fan-in as count / num and fan-out as count / channels."""
     count = math.prod(shape)
-    fan_in = count / shape[0]
+    fan_in = count / _outputs(shape, parameter)
     fan_out = count / shape[1] if len(shape) > 1 else count
     if parameter.variance_norm == pb.FillerParameter.FAN_OUT:
         return fan_out

@@ -5,7 +5,7 @@ from collections import defaultdict
 from pydeepexpr.caffe.proto import caffe_pb2 as pb
 from pydeepexpr.errors import UserError
 
-__all__ = ["filter_net", "input_layers", "insert_splits"]
+__all__ = ["filter_net", "insert_splits"]
 
 
 def _meets(state: pb.NetState, rule: pb.NetStateRule) -> bool:
@@ -42,30 +42,6 @@ def filter_net(net: pb.NetParameter, state: pb.NetState) -> pb.NetParameter:
         if keep:
             kept.layer.add().CopyFrom(layer)
     return kept
-
-
-def input_layers(net: pb.NetParameter) -> list[pb.LayerParameter]:
-    """Return the Input layer that a net's own `input` fields stand for (`input_shape`, or four `input_dim` each).
-
-    Raises
-    ------
-    UserError
-        If there is not one shape for each input.
-    """
-    if not net.input:
-        return []
-    shapes = list(net.input_shape)
-    if not shapes:
-        dims = list(net.input_dim)
-        shapes = [pb.BlobShape(dim=dims[i : i + 4]) for i in range(0, len(dims), 4)]
-    if len(shapes) != len(net.input) or (net.input_dim and len(net.input_dim) != 4 * len(net.input)):
-        raise UserError(
-            f"the net has {len(net.input)} input(s), {len(net.input_shape)} input_shape and {len(net.input_dim)} "
-            "input_dim; give one input_shape, or four input_dim, for each input"
-        )
-    layer = pb.LayerParameter(name="input", type="Input", top=net.input)
-    layer.input_param.shape.extend(shapes)
-    return [layer]
 
 
 def insert_splits(net: pb.NetParameter) -> pb.NetParameter:

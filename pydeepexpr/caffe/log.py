@@ -6,7 +6,10 @@ import sys
 import time
 from typing import TextIO
 
-__all__ = ["log", "log_to"]
+__all__ = ["init_log", "log", "log_message", "log_to"]
+
+#: Python's levels in the order of glog's: INFO, WARNING, ERROR, FATAL.
+_LEVELS = (logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
 
 #: The engine's logger. Nothing is shown before a handler is added, by `log_to` or by the user.
 log = logging.getLogger("pydeepexpr.caffe")
@@ -29,3 +32,15 @@ def log_to(stream: TextIO | None = None) -> logging.Handler:
     handler.setFormatter(_GlogFormatter())
     log.addHandler(handler)
     return handler
+
+
+def init_log(level: int = 0) -> None:
+    """Show the log on standard error, from a level up: 0 all, 1 warnings, 2 errors (pycaffe's `init_log`)."""
+    log.setLevel(_LEVELS[min(max(level, 0), len(_LEVELS) - 1)])
+    if not any(type(handler) is logging.StreamHandler for handler in log.handlers):
+        log_to()
+
+
+def log_message(message: str) -> None:
+    """Write a line to the log (pycaffe's `log`)."""
+    log.info("%s", message)

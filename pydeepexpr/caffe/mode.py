@@ -1,4 +1,7 @@
-"""Where and how the engine computes: device, precision, random seed. Process-wide, as in pycaffe."""
+"""Where and how the engine computes: device, precision, seed, place among solvers. Process-wide, as in pycaffe."""
+
+import contextlib
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -9,20 +12,28 @@ __all__ = [
     "TEST",
     "TRAIN",
     "device",
+    "has_nccl",
+    "is_root_solver",
     "precision",
     "random_seed",
+    "seeded",
     "set_device",
     "set_mode_cpu",
     "set_mode_gpu",
+    "set_multiprocess",
     "set_precision",
     "set_random_seed",
+    "set_solver_count",
+    "set_solver_rank",
+    "solver_count",
+    "solver_rank",
 ]
 
 #: The two phases, with the numbers of Caffe's `Phase` enum.
 TRAIN, TEST = 0, 1
 
 _PRECISIONS = ("fp32", "bf16")
-_state = {"gpu": False, "device_id": 0, "precision": "fp32", "seed": None}
+_state = {"gpu": False, "device_id": 0, "precision": "fp32", "seed": None, "solvers": 1, "rank": 0}
 
 
 def set_mode_cpu() -> None:
@@ -78,3 +89,47 @@ def random_seed() -> int:
     """Return the seed that was set, or a fresh one from the operating system."""
     seed = _state["seed"]
     return int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Let what is built within this block be seeded by `seed`; PyTorch's own generator goes on as it was."""
+    before, _state["seed"] = _state["seed"], seed
+    try:
+        yield
+    finally:
+        _state["seed"] = before
+
+
+def solver_count() -> int:
+    """Return how many solvers train together (1 unless told)."""
+    return _state["solvers"]
+
+
+def set_solver_count(count: int) -> None:
+    """Say how many solvers train together."""
+    _state["solvers"] = int(count)
+
+
+def solver_rank() -> int:
+    """Return this process's number among the solvers that train together, counted from 0."""
+    return _state["rank"]
+
+
+def set_solver_rank(rank: int) -> None:
+    """Say this process's number among the solvers that train together."""
+    _state["rank"] = int(rank)
+
+
+def is_root_solver() -> bool:
+    """Whether this process is the one that tests, logs and takes snapshots."""
+    return _state["rank"] == 0
+
+
+def set_multiprocess(multiprocess: bool) -> None:
+    """Say whether the solvers run in a process each; here they always do, so that nothing depends on it."""
+
+
+def has_nccl() -> bool:
+    """Whether pycaffe's `NCCL` class is there. It is, on torch.distributed, and without a GPU too."""
+    return True

@@ -3,23 +3,23 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pydeepexpr.caffe.net import Net
+    from pydeepexpr.caffe.assembly import Assembly
 
 __all__ = ["gradient_needs"]
 
 
-def gradient_needs(net: "Net", force: bool) -> list[list[bool]]:
+def gradient_needs(net: "Assembly", force: bool) -> list[list[bool]]:
     """Return for every layer a flag for each bottom, followed by one for each parameter.
 
     A parameter needs a gradient unless its `lr_mult` is 0; a bottom needs one if something before it does, unless
     `propagate_down` says otherwise. A layer that contributes to no loss needs none, and neither does one whose tops
     get no gradient because of `propagate_down`. With `force` (force_backward) every parameter has one, loss or not, and
-    every bottom that can.
+    every bottom that can. A bottom that cannot (`no_gradient_to`) may need one all the same: backward refuses it.
     """
     needs: list[list[bool]] = []
     blob_needs: dict[str, bool] = {}
-    bottoms_of, tops_of = list(net.bottom_names.values()), list(net.top_names.values())
-    for layer, bottoms, tops in zip(net.layers, bottoms_of, tops_of, strict=True):
+    layers = [step.layer for step in net.steps]
+    for layer, bottoms, tops in zip(layers, net.bottoms, net.tops, strict=True):
         specs = layer.param.param
         of_bottoms = [blob_needs[name] for name in bottoms]
         of_parameters = [i >= len(specs) or specs[i].lr_mult != 0 for i in range(len(layer.blobs))]
@@ -32,20 +32,19 @@ def gradient_needs(net: "Net", force: bool) -> list[list[bool]]:
 
     under_loss: set[str] = set()
     skipped: set[str] = set()  # blobs that the layer above sends no gradient
-    for i in reversed(range(len(net.layers))):
-        is_loss = any(net.loss_weights[i])
-        contributes = is_loss or not under_loss.isdisjoint(tops_of[i])
-        if not contributes or (skipped.issuperset(tops_of[i]) and not is_loss):
+    for i in reversed(range(len(layers))):
+        is_loss = any(net.steps[i].loss_weights)
+        contributes = is_loss or not under_loss.isdisjoint(net.tops[i])
+        if not contributes or (skipped.issuperset(net.tops[i]) and not is_loss):
             needs[i] = [False] * len(needs[i])
         if contributes:
-            under_loss.update(bottoms_of[i])
-        skipped.update(name for name, need in zip(bottoms_of[i], needs[i], strict=False) if not need)
+            under_loss.update(net.bottoms[i])
+        skipped.update(name for name, need in zip(net.bottoms[i], needs[i], strict=False) if not need)
 
-    for i, layer in enumerate(net.layers):
-        count = len(bottoms_of[i])
+    for i, layer in enumerate(layers):
+        count = len(net.bottoms[i])
         if force:
-            needs[i] = [True] * len(needs[i])
-        for k in layer.no_gradient_to:
-            if k < count:
-                needs[i][k] = False
+            needs[i] = [need or k >= count or k not in layer.no_gradient_to for k, need in enumerate(needs[i])]
+        for k in layer.constants:
+            needs[i][k] = False
     return needs

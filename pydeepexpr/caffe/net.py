@@ -1,24 +1,29 @@
 """Net: a graph of layers built from a prototxt, with pycaffe's interface."""
 
+import numbers
 import os
-from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 
-from pydeepexpr.caffe import mode
+from pydeepexpr.caffe import batches, mode
+from pydeepexpr.caffe.assembly import Assembly
 from pydeepexpr.caffe.blob import Blob
-from pydeepexpr.caffe.execution import accumulate, apply, autocast, fitting, naming
-from pydeepexpr.caffe.graph import filter_net, input_layers, insert_splits
-from pydeepexpr.caffe.layers.base import Layer, make_layer
-from pydeepexpr.caffe.need import gradient_needs
+from pydeepexpr.caffe.debug_info import log_backward, log_forward, log_parameters
+from pydeepexpr.caffe.execution import autocast
+from pydeepexpr.caffe.hdf5_weights import load_hdf5, save_hdf5
 from pydeepexpr.caffe.proto import caffe_pb2 as pb
+from pydeepexpr.caffe.raised import BadValue, UnknownName
 from pydeepexpr.caffe.readers import read_net
 from pydeepexpr.caffe.weights import load_weights, save_weights
 from pydeepexpr.errors import UserError
 
 __all__ = ["Net"]
+
+Names = Iterable[str] | None
 
 
 class Net:
@@ -39,10 +44,18 @@ class Net:
     Attributes
     ----------
     blobs : OrderedDict of str to Blob
-    params : OrderedDict of str to list of Blob
     layers : list of Layer
+        A layer written in Python is its class's own instance.
+    layer_dict : OrderedDict of str to Layer
     inputs, outputs : list of str
         Names of the blobs that the user sets and that nothing in the net uses.
+    bottom_names, top_names : OrderedDict of str to list of str
+        Names of each layer's blobs.
+    blob_loss_weights : OrderedDict of str to float
+    learnable : list of (Blob, ParamSpec)
+        The parameters that are nobody else's, with their rates.
+    debug_info : bool
+        Whether each layer's mean absolute values are logged.
 
     Raises
     ------
@@ -60,11 +73,11 @@ class Net:
         weights: str | os.PathLike | None = None,
     ):
         for value in args:
-            if isinstance(value, int) and phase is None:
+            if isinstance(value, numbers.Integral) and phase is None:
                 phase = value
             elif isinstance(value, str | os.PathLike) and weights is None:
                 weights = value
-            elif isinstance(value, int):
+            elif isinstance(value, numbers.Integral):
                 level = value
             elif isinstance(value, Sequence) and not isinstance(value, str) and stages is None:
                 stages = value
@@ -78,149 +91,81 @@ class Net:
         state.phase = phase
         state.level = level or state.level
         state.stage.extend(stages or ())
-        self._build(param, state)
+        self.name = param.name
+        self.debug_info = param.debug_info
+        self._build(Assembly(param, state))
         if weights is not None:
             self.copy_from(weights)
 
-    def _build(self, param: pb.NetParameter, state: pb.NetState) -> None:
-        described = pb.NetParameter()
-        described.CopyFrom(param)
-        del described.layer[:]
-        described.layer.extend([*input_layers(param), *param.layer])
-        for field in ("input", "input_shape", "input_dim"):
-            described.ClearField(field)
-        self._param = insert_splits(filter_net(described, state))
-        self.name = param.name
-        self.blobs: OrderedDict[str, Blob] = OrderedDict()
-        self.layers: list[Layer] = []
-        self.layer_dict: OrderedDict[str, Layer] = OrderedDict()
-        self._bottoms: list[list[str]] = []
-        self._tops: list[list[str]] = []
-        self._owners: dict[str, int] = {}  # a shared parameter's name → its place among the learnable ones
-        self.learnable: list[tuple[Blob, pb.ParamSpec]] = []
-        unused: OrderedDict[str, None] = OrderedDict()
-        for layer_param in self._param.layer:
-            self._add_layer(layer_param, state.phase, unused)
+    def _build(self, parts: Assembly) -> None:
+        self._param = parts.param
+        self.steps, self.blobs, self.learnable = parts.steps, parts.blobs, parts.learnable
+        self._layer_names, self._bottoms, self._tops = parts.names, parts.bottoms, parts.tops
+        self.layers = [step.layer.exposed for step in self.steps]
+        self.layer_dict = OrderedDict(zip(self._layer_names, self.layers, strict=True))
+        self.bottom_names = OrderedDict(zip(self._layer_names, self._bottoms, strict=True))
+        self.top_names = OrderedDict(zip(self._layer_names, self._tops, strict=True))
         self.inputs = [
-            top for layer, tops in zip(self.layers, self._tops, strict=True) if layer.type == "Input" for top in tops
+            top for step, tops in zip(self.steps, self._tops, strict=True) if step.layer.type == "Input" for top in tops
         ]
-        self.outputs = sorted(unused)  # Caffe's order, which its logs number
+        self.outputs = parts.outputs
         self.blob_loss_weights = OrderedDict((name, 0.0) for name in self.blobs)
-        self.loss_weights = [self._loss_weights(*of) for of in zip(self.layers, self._tops, strict=True)]
-        for tops, weights in zip(self._tops, self.loss_weights, strict=True):
-            self.blob_loss_weights.update(zip(tops, weights, strict=True))
-        for name in self.blobs:
-            self._put_loss_weight(name)
-        self._needs = gradient_needs(self, self._param.force_backward)
-        self._recorded: list[tuple | None] = [None] * len(self.layers)
-
-    def _add_layer(self, param: pb.LayerParameter, phase: int, unused: OrderedDict) -> None:
-        param = _copy(param)
-        if not param.HasField("phase"):
-            param.phase = phase
-        if param.name in self.layer_dict:
-            raise UserError(f"two layers are named {param.name!r}; give each its own name")
-        layer = make_layer(param)
-        bottoms, tops = list(param.bottom), list(param.top)
-        automatic = layer.is_loss and not tops
-        if automatic:  # as in Caffe, no output of the net
-            tops = [f"({param.name})"]
-        for name in bottoms:
-            unused.pop(name, None)
-        with naming(layer):
-            shapes = [self.blobs[name].shape for name in bottoms]
-            layer.setup(*shapes)
-            self._share_parameters(layer)
-            top_shapes = layer.top_shapes(*shapes)
-        for k, (name, shape) in enumerate(zip(tops, top_shapes, strict=True)):
-            in_place = bottoms[k : k + 1] == [name]
-            if in_place:
-                self.blobs[name].reshape(*shape)
-            elif name in self.blobs:
-                raise UserError(f"two layers make the top {name!r}; one of them is {param.name!r}")
-            else:
-                self.blobs[name] = Blob(*shape)
-            if not automatic:
-                unused[name] = None
-        layer.fill_tops(*(self.blobs[name] for name in tops))
-        self.layers.append(layer)
-        self.layer_dict[param.name] = layer
-        self._bottoms.append(bottoms)
-        self._tops.append(tops)
-
-    def _share_parameters(self, layer: Layer) -> None:
-        """Let parameters of one name be one blob, and note the rates of those that are nobody else's."""
-        if len(layer.param.param) > len(layer.blobs):
-            raise UserError(
-                f"layer {layer.name!r} ({layer.type}) has {len(layer.param.param)} param {{ }} for "
-                f"{len(layer.blobs)} parameter(s); take those away that are too many"
-            )
-        for i, blob in enumerate(layer.blobs):
-            spec = layer.param.param[i] if i < len(layer.param.param) else pb.ParamSpec()
-            if spec.name not in self._owners:
-                if spec.name:
-                    self._owners[spec.name] = len(self.learnable)
-                self.learnable.append((blob, _copy(spec)))
-                continue
-            owner, rates = self.learnable[self._owners[spec.name]]
-            if owner.shape != blob.shape:
-                raise UserError(
-                    f"layer {layer.name!r} cannot share the parameter {spec.name!r}: its shape is {blob.shape}, "
-                    f"the owner's {owner.shape}"
-                )
-            layer.blobs[i] = owner
-            for field in ("lr_mult", "decay_mult"):  # whoever of the sharers says it first says it for all
-                if spec.HasField(field):
-                    if rates.HasField(field) and getattr(rates, field) != getattr(spec, field):
-                        raise UserError(
-                            f"layer {layer.name!r} gives the shared parameter {spec.name!r} another {field} than "
-                            "a layer before it; give one to all"
-                        )
-                    setattr(rates, field, getattr(spec, field))
-
-    def _loss_weights(self, layer: Layer, tops: Sequence[str]) -> list[float]:
-        weights = list(layer.param.loss_weight) or ([1.0] if layer.is_loss else [])
-        return weights + [0.0] * (len(tops) - len(weights))
-
-    def _put_loss_weight(self, name: str) -> None:
-        """Let the gradient of a loss be its weight, until the user says otherwise (Caffe's SetLossWeights)."""
-        if weight := self.blob_loss_weights[name]:
-            memory = self.blobs[name].diff_memory
-            memory.put(torch.full(memory.shape, weight, device=mode.device()))
-
-    def _reshape_blob(self, name: str, shape: tuple[int, ...]) -> None:
-        if self.blobs[name].shape != shape:
-            self.blobs[name].reshape(*shape)
-            self._put_loss_weight(name)
+        for step, tops in zip(self.steps, self._tops, strict=True):
+            self.blob_loss_weights.update(zip(tops, step.loss_weights, strict=True))
+        self._callbacks: dict[str, list[Callable[[int], object]]] = {
+            f"{when}_{which}": [] for when in ("before", "after") for which in ("forward", "backward")
+        }
 
     @property
     def params(self) -> "OrderedDict[str, list[Blob]]":
         """Parameter blobs by layer name, weights before biases."""
-        return OrderedDict((layer.name, layer.blobs) for layer in self.layers if layer.blobs)
+        pairs = zip(self._layer_names, self.layers, strict=True)
+        return OrderedDict((name, layer.blobs) for name, layer in pairs if layer.blobs)
+
+    # Numbers in the place of names, as pycaffe has them beside
 
     @property
-    def _layer_names(self) -> list[str]:
-        return list(self.layer_dict)
+    def _blob_names(self) -> list[str]:
+        return list(self.blobs)
 
     @property
-    def bottom_names(self) -> "OrderedDict[str, list[str]]":
-        """Names of each layer's bottoms."""
-        return OrderedDict(zip(self.layer_dict, self._bottoms, strict=True))
+    def _blobs(self) -> list[Blob]:
+        return list(self.blobs.values())
 
     @property
-    def top_names(self) -> "OrderedDict[str, list[str]]":
-        """Names of each layer's tops."""
-        return OrderedDict(zip(self.layer_dict, self._tops, strict=True))
+    def _blob_loss_weights(self) -> list[float]:
+        return list(self.blob_loss_weights.values())
+
+    @property
+    def _inputs(self) -> list[int]:
+        return [self._blob_names.index(name) for name in self.inputs]
+
+    @property
+    def _outputs(self) -> list[int]:
+        return [self._blob_names.index(name) for name in self.outputs]
+
+    def _bottom_ids(self, layer: int) -> list[int]:
+        return [self._blob_names.index(name) for name in self._bottoms[layer]]
+
+    def _top_ids(self, layer: int) -> list[int]:
+        return [self._blob_names.index(name) for name in self._tops[layer]]
 
     def _index(self, layer: str) -> int:
         if layer not in self.layer_dict:
-            raise UserError(f"the net has no layer {layer!r}; it has: {', '.join(self.layer_dict)}")
+            raise UnknownName(f"the net has no layer {layer!r}; it has: {', '.join(self.layer_dict)}")
         return self._layer_names.index(layer)
+
+    def _known(self, names: Iterable[str]) -> list[str]:
+        """Return the names once each, in their order."""
+        names = list(dict.fromkeys(names))
+        if unknown := [name for name in names if name not in self.blobs]:
+            raise UnknownName(f"the net has no blob {unknown[0]!r}; it has: {', '.join(self.blobs)}")
+        return names
 
     # Forward
 
     def forward(
-        self, blobs: Iterable[str] | None = None, start: str | None = None, end: str | None = None, **inputs: np.ndarray
+        self, blobs: Names = None, start: str | None = None, end: str | None = None, **inputs: np.ndarray
     ) -> dict[str, np.ndarray]:
         """Compute the layers from `start` to `end` (all unless told) and return the outputs.
 
@@ -236,58 +181,70 @@ class Net:
         Returns
         -------
         dict of str to numpy.ndarray
-            The net's outputs, or the tops of `end`, and the blobs asked for.
+            The net's outputs, or the tops of `end`, and the blobs asked for: their very memory, not copies.
         """
+        first = self._index(start) if start is not None else 0
+        last = self._index(end) if end is not None else len(self.steps) - 1
+        names = self._known([*(self._tops[last] if end is not None else self.outputs), *(blobs or ())])
         if inputs:
-            self._set_inputs(inputs)
-        first = self._index(start) if start else 0
-        last = self._index(end) if end else len(self.layers) - 1
+            if set(inputs) != set(self.inputs):
+                raise BadValue(f"the net's inputs are {self.inputs}, but forward was given {sorted(inputs)}")
+            for name, values in inputs.items():
+                with _fitting(f"input {name!r}", values, self.blobs[name].shape):
+                    self.blobs[name].data[...] = values
         self.forward_range(first, last)
-        names = [*(self._tops[last] if end else self.outputs), *(blobs or ())]
         return {name: self.blobs[name].data for name in names}
-
-    def _set_inputs(self, inputs: dict[str, np.ndarray]) -> None:
-        if set(inputs) != set(self.inputs):
-            raise UserError(f"the net's inputs are {self.inputs}, but forward was given {sorted(inputs)}")
-        for name, values in inputs.items():
-            blob = self.blobs[name]
-            with fitting(f"input {name!r}", values, blob.shape):
-                blob.data[...] = values
 
     def forward_range(self, first: int, last: int) -> float:
         """Compute layers number `first` to `last` and return their weighted loss."""
         losses = []
         with autocast():
             for i in range(first, last + 1):
-                with naming(self.layers[i]):
-                    self._forward_layer(i)
-                for top, weight in zip(self._tops[i], self.loss_weights[i], strict=True):
-                    if weight:
-                        losses.append(weight * self.blobs[top].data_memory.tensor().sum())
+                self._call_back("before_forward", i)
+                self.steps[i].forward()
+                losses += self.steps[i].losses()
+                if self.debug_info:
+                    log_forward(self, i)
+                self._call_back("after_forward", i)
         return float(torch.stack(losses).sum()) if losses else 0.0
 
-    def _forward_layer(self, i: int) -> None:
-        layer = self.layers[i]
-        inputs = [self._read(name, i) for name in self._bottoms[i]]
-        inputs += [blob.data_memory.tensor() for blob in layer.blobs]
-        # When training, the graph is recorded for the gradient that will follow; when testing, `backward` makes it.
-        record = layer.is_training and any(self._needs[i])
-        leaves, tops = apply(layer, inputs, self._needs[i] if record else None)
-        self._recorded[i] = (leaves, tops if record else None)
-        for name, top in zip(self._tops[i], tops or (), strict=False):
-            if top is not None:
-                self._reshape_blob(name, tuple(top.shape))
-                self.blobs[name].data_memory.put(top)
+    def _forward(self, first: int, last: int) -> float:
+        return self.forward_range(first, last)
 
-    def _read(self, name: str, i: int) -> torch.Tensor:
-        """Return a bottom's tensor: a copy where the layer works in place on memory that the user was shown."""
-        memory = self.blobs[name].data_memory
-        return memory.tensor().clone() if name in self._tops[i] and memory.is_shown() else memory.tensor()
+    def forward_all(self, blobs: Names = None, **inputs: np.ndarray) -> dict[str, np.ndarray]:
+        """Compute all items of `inputs`, however many, batch by batch, and return their outputs, as copies.
+
+        Parameters
+        ----------
+        blobs : iterable of str, optional
+            Further blobs to return.
+        **inputs : numpy.ndarray
+            Values for all of the net's inputs, by name, of one length.
+        """
+        return batches.forward_all(self, list(blobs or ()), inputs)
+
+    def forward_backward_all(
+        self, blobs: Names = None, diffs: Names = None, **given: np.ndarray
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Compute all items and their gradients, batch by batch.
+
+        Parameters
+        ----------
+        blobs, diffs : iterable of str, optional
+            Further blobs whose values, and whose gradients, to return.
+        **given : numpy.ndarray
+            Values for the net's inputs and gradients for its outputs, by name, of one length.
+
+        Returns
+        -------
+        outputs, gradients : dict of str to numpy.ndarray
+        """
+        return batches.forward_backward_all(self, list(blobs or ()), list(diffs or ()), given)
 
     # Backward
 
     def backward(
-        self, diffs: Iterable[str] | None = None, start: str | None = None, end: str | None = None, **tops: np.ndarray
+        self, diffs: Names = None, start: str | None = None, end: str | None = None, **tops: np.ndarray
     ) -> dict[str, np.ndarray]:
         """Compute gradients from layer `start` down to `end` (all unless told) and return those of the inputs.
 
@@ -298,61 +255,66 @@ class Net:
         start, end : str, optional
             The layer nearest to the outputs, and the one nearest to the inputs.
         **tops : numpy.ndarray
-            Gradients to put on outputs, by blob name.
+            Gradients to put on all of the net's outputs, by name.
 
         Returns
         -------
         dict of str to numpy.ndarray
+            The gradients of the net's inputs, or of the bottoms of `end`, and those asked for: their very memory.
         """
-        for name, values in tops.items():
-            if name not in self.blobs:
-                raise UserError(f"backward was given a gradient for {name!r}, which the net has not")
-            blob = self.blobs[name]
-            with fitting(f"the gradient of {name!r}", values, blob.shape):
-                blob.diff[...] = values
-        first = self._index(start) if start else len(self.layers) - 1
-        last = self._index(end) if end else 0
-        self.backward_range(first, last)
-        names = [*(self._bottoms[last] if end else self.inputs), *(diffs or ())]
+        first = self._index(start) if start is not None else len(self.steps) - 1
+        last = self._index(end) if end is not None else 0
+        names = self._known([*(self._bottoms[last] if end is not None else self.inputs), *(diffs or ())])
+        if tops:
+            if set(tops) != set(self.outputs):
+                raise BadValue(
+                    f"the net's outputs are {self.outputs}, but backward was given gradients for {sorted(tops)}"
+                )
+            for name, values in tops.items():
+                with _fitting(f"the gradient of {name!r}", values, self.blobs[name].shape):
+                    self.blobs[name].diff[...] = values
+        self.backward_range(first, last, keep=True)
         return {name: self.blobs[name].diff for name in names}
 
-    def backward_range(self, first: int, last: int) -> None:
-        """Compute the gradients of layers number `first` down to `last`."""
+    def backward_range(self, first: int, last: int, keep: bool = False) -> None:
+        """Compute the gradients of layers number `first` down to `last`.
+
+        With `keep`, what forward left for it stays for another backward, in memory until the next forward.
+        """
         for i in range(first, last - 1, -1):
-            if any(self._needs[i]):
-                with naming(self.layers[i]):
-                    self._backward_layer(i)
+            self._call_back("before_backward", i)
+            if any(self.steps[i].needs):
+                self.steps[i].backward(keep)
+                if self.debug_info:
+                    log_backward(self, i)
+            self._call_back("after_backward", i)
+        if self.debug_info:
+            log_parameters(self)
 
-    def _backward_layer(self, i: int) -> None:
-        layer, needs = self.layers[i], self._needs[i]
-        if self._recorded[i] is None:
-            raise UserError("backward was called before forward")
-        leaves, tops = self._recorded[i]
-        if tops is None:
-            with autocast():
-                leaves, tops = apply(layer, [leaf.detach() for leaf in leaves], needs)
-        self._recorded[i] = (leaves, None)  # the graph is used up; another backward makes it anew
-        wanted = [leaf for leaf, need in zip(leaves, needs, strict=True) if need]
-        pairs = [
-            (top, self._top_diff(name, top))
-            for name, top in zip(self._tops[i], tops, strict=False)
-            if top.requires_grad
-        ]
-        if pairs:
-            tops, diffs = zip(*pairs, strict=True)
-            gradients = torch.autograd.grad(tops, wanted, diffs, allow_unused=True)
-        else:
-            gradients = [None] * len(wanted)
-        bottoms = [self.blobs[name] for name in self._bottoms[i]]
-        needed = [k for k, need in enumerate(needs) if need]
-        for k, gradient in zip(needed, gradients, strict=True):
-            if k < len(bottoms):
-                bottoms[k].diff_memory.put(torch.zeros_like(leaves[k]) if gradient is None else gradient)
-            elif gradient is not None:
-                accumulate(layer.blobs[k - len(bottoms)], gradient)
+    def _backward(self, first: int, last: int) -> None:
+        self.backward_range(first, last, keep=True)
 
-    def _top_diff(self, name: str, top: torch.Tensor) -> torch.Tensor:
-        return self.blobs[name].diff_memory.tensor().to(top.dtype).reshape(top.shape)
+    # Callbacks
+
+    def _call_back(self, when: str, layer: int) -> None:
+        for function in self._callbacks[when]:
+            function(layer)
+
+    def before_forward(self, function: Callable[[int], object]) -> None:
+        """Call the function with each layer's number before the layer is computed."""
+        self._callbacks["before_forward"].append(function)
+
+    def after_forward(self, function: Callable[[int], object]) -> None:
+        """Call the function with each layer's number after the layer was computed."""
+        self._callbacks["after_forward"].append(function)
+
+    def before_backward(self, function: Callable[[int], object]) -> None:
+        """Call the function with each layer's number before its gradients are computed."""
+        self._callbacks["before_backward"].append(function)
+
+    def after_backward(self, function: Callable[[int], object]) -> None:
+        """Call the function with each layer's number after its gradients were computed."""
+        self._callbacks["after_backward"].append(function)
 
     # Everything else
 
@@ -363,16 +325,25 @@ class Net:
 
     def reshape(self) -> None:
         """Give every blob the shape that follows from the inputs' shapes."""
-        for layer, bottoms, tops in zip(self.layers, self._bottoms, self._tops, strict=True):
-            if layer.type == "Input":
-                continue  # the user's shape stands
-            with naming(layer):
-                shapes = layer.top_shapes(*(self.blobs[name].shape for name in bottoms))
-            for name, shape in zip(tops, shapes, strict=True):
-                self._reshape_blob(name, shape)
+        for step in self.steps:
+            step.reshape()
+
+    def set_input_arrays(self, data: np.ndarray, labels: np.ndarray) -> None:
+        """Let the net's first layer, a MemoryData, read its batches from arrays.
+
+        Parameters
+        ----------
+        data : numpy.ndarray
+            N×C×H×W, float32, C order; N is a multiple of the layer's batch size.
+        labels : numpy.ndarray
+            N or N×1×1×1, float32, C order.
+        """
+        if self.layers[0].type != "MemoryData":
+            raise UserError("set_input_arrays may only be called if the net's first layer is a MemoryData")
+        self.layers[0].reset(data, labels)
 
     def copy_from(self, weights: str | os.PathLike) -> None:
-        """Copy parameters from a `.caffemodel`, by layer name; layers it lacks keep theirs.
+        """Copy parameters from a `.caffemodel` or a `.caffemodel.h5`, by layer name; layers it lacks keep theirs.
 
         Several files, as in `caffe train -weights a,b`, are copied one after another.
         """
@@ -384,32 +355,61 @@ class Net:
         """Write the net with its parameters as a `.caffemodel`, whole or not at all."""
         save_weights(self, path)
 
+    def load_hdf5(self, path: str | os.PathLike) -> None:
+        """Copy parameters from an HDF5 file, by layer name; layers it lacks keep theirs."""
+        load_hdf5(self, path)
+
+    def save_hdf5(self, path: str | os.PathLike) -> None:
+        """Write the parameters as an HDF5 file, whole or not at all."""
+        save_hdf5(self, path)
+
     def share_with(self, other: "Net") -> None:
         """Use another net's parameters, layer by layer of the same name."""
-        for name, blobs in self.params.items():
-            for blob, theirs in zip(blobs, other.params.get(name, ()), strict=False):
-                if blob.shape != theirs.shape:
-                    raise UserError(f"layer {name!r} cannot share parameters: {blob.shape} here, {theirs.shape} there")
-                blob.share_data(theirs)
+        given = dict(zip(_numbered(other._layer_names), other.layers, strict=True))
+        for name, layer in zip(_numbered(self._layer_names), self.layers, strict=True):
+            theirs = given[name].blobs if name in given else []
+            if theirs and [blob.shape for blob in layer.blobs] != [blob.shape for blob in theirs]:
+                raise UserError(
+                    f"layer {name[0]!r} cannot share parameters: "
+                    f"{', '.join(str(blob.shape) for blob in layer.blobs)} here, "
+                    f"{', '.join(str(blob.shape) for blob in theirs)} there"
+                )
+            for blob, shared in zip(layer.blobs, theirs, strict=False):
+                blob.share_data(shared)
 
     def to_proto(self) -> pb.NetParameter:
         """Return the net's description as built: filtered, with splits."""
-        param = _copy(self._param)
+        param = pb.NetParameter()
+        param.CopyFrom(self._param)
         del param.layer[:]
-        param.layer.extend(layer.param for layer in self.layers)
+        param.layer.extend(step.layer.param for step in self.steps)
         return param
 
     def close(self) -> None:
         """Stop the threads of data layers."""
-        for layer in self.layers:
-            layer.close()
+        for step in self.steps:
+            step.layer.close()
 
     def __del__(self):
-        for layer in getattr(self, "layers", ()):
-            layer.close(wait=False)
+        for step in getattr(self, "steps", ()):
+            step.layer.close(wait=False)
 
 
-def _copy(message):
-    copy = type(message)()
-    copy.CopyFrom(message)
-    return copy
+def _numbered(names: Iterable[str]) -> Iterator[tuple[str, int]]:
+    """Yield names with how many of the same name came before."""
+    seen: Counter[str] = Counter()
+    for name in names:
+        yield name, seen[name]
+        seen[name] += 1
+
+
+@contextmanager
+def _fitting(what: str, values: np.ndarray, shape: tuple[int, ...]) -> Iterator[None]:
+    """Say in one line that values do not fit a blob. As in pycaffe they may be broadcast, but not over the batch."""
+    message = f"{what} is {np.shape(values)} but its blob is {shape}; reshape the blob or the values"
+    if np.shape(values)[:1] != shape[:1]:
+        raise BadValue(message)
+    try:
+        yield
+    except ValueError:
+        raise BadValue(message) from None

@@ -1,33 +1,35 @@
-"""Solvers: the training loop, tests, snapshots (pycaffe's `SGDSolver`, `get_solver`)."""
+"""What all solvers share: the training loop, with tests and snapshots."""
 
 import os
-import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
-from torch.optim.sgd import sgd as sgd_step
 
 from pydeepexpr.caffe import mode
 from pydeepexpr.caffe.allocator import keep_freed_memory
-from pydeepexpr.caffe.datum import array_to_blobproto, blobproto_to_array
-from pydeepexpr.caffe.interrupt import stop_on_interrupt
+from pydeepexpr.caffe.interrupt import DEFAULT_EFFECTS, NONE, SNAPSHOT, STOP, taking_requests
 from pydeepexpr.caffe.log import log
-from pydeepexpr.caffe.lr_policy import learning_rate
+from pydeepexpr.caffe.nccl import NCCL
 from pydeepexpr.caffe.net import Net
+from pydeepexpr.caffe.parallel import current_group
 from pydeepexpr.caffe.proto import caffe_pb2 as pb
-from pydeepexpr.caffe.readers import read_message, read_net, read_solver
-from pydeepexpr.caffe.weights import save_weights
+from pydeepexpr.caffe.readers import read_solver
+from pydeepexpr.caffe.resume import Place, Resume, read_resume, resume_path, write_resume
+from pydeepexpr.caffe.snapshots import State, check_prefix, read_state, write_model, write_state
+from pydeepexpr.caffe.solver_log import log_outputs
+from pydeepexpr.caffe.solver_nets import make_test_nets, make_train_net
+from pydeepexpr.caffe.updater import Updater, check_updates
+from pydeepexpr.caffe.upgrade import upgrade_solver
 from pydeepexpr.errors import UserError
-from pydeepexpr.files import atomic_file
 
-__all__ = ["SOLVERS", "NesterovSolver", "SGDSolver", "get_solver"]
+__all__ = ["Solver", "read_param"]
 
 
 class Solver:
-    """What all solvers share; a kind of solver is a subclass that says how gradients become updates.
+    """A training; a kind of solver is a subclass that names a row of `updates.METHODS`.
 
     Parameters
     ----------
@@ -41,117 +43,151 @@ class Solver:
     test_nets : list of Net
         They share the training net's parameters.
     iter : int
-        Iterations done.
+        Updates done.
     param : SolverParameter
-    history : list of torch.Tensor
-        The method's memory (momentum), as a `.solverstate` keeps it.
+    seed : int
+        Of all random choices: the solver's `random_seed`, or that of `set_random_seed`, or a fresh one.
+    signal_effects : mapping of int to str
+        What signals ask for during `solve`: ``stop``, ``snapshot`` or ``none``.
+
+    Raises
+    ------
+    UserError
+        If the solver or one of its nets cannot be read or built, or a setting is out of range.
     """
 
+    kind: str
+
     def __init__(self, param: str | os.PathLike | pb.SolverParameter):
-        self.param = param if isinstance(param, pb.SolverParameter) else read_solver(param)
-        self.iter = 0
-        learning_rate(self.param, 0)  # an unknown policy is better told now than after the first batch
-        if self.param.regularization_type not in ("L1", "L2"):
-            raise UserError(f"regularization_type {self.param.regularization_type!r} is unknown; use L1 or L2")
-        if self.param.snapshot:  # and so are a missing prefix and a format that is not written
-            self._snapshot_name("")
-        if self.param.snapshot or self.param.snapshot_after_train:
-            self._check_snapshot_format()
+        self.param = read_param(param)
+        _check(self.param)
+        check_updates(self.param, self.kind)
         if self.param.random_seed >= 0:
             mode.set_random_seed(self.param.random_seed)
+        self._group = current_group()
+        self.seed = self._group.first(mode.random_seed())
         keep_freed_memory()
-        self.net = Net(*_train_net(self.param))
-        self.test_nets = [Net(net, mode.TEST, level, stages) for net, level, stages in _test_nets(self.param)]
-        if len(self.test_nets) != len(self.param.test_iter):
-            raise UserError(
-                f"the solver has {len(self.test_nets)} test net(s) and {len(self.param.test_iter)} test_iter; "
-                "give one test_iter for each"
-            )
-        if self.test_nets and self.param.test_interval <= 0 and self.param.HasField("test_interval"):
-            raise UserError("test_interval must be above 0; leave it out to never test")
-        self.history = self._empty_history()
+        with mode.seeded(self.seed):
+            self.net = make_train_net(self.param)
+            self.test_nets = make_test_nets(self.param)
+        self._updater = Updater(self.net, self.param, self.kind, self._group)
+        for net in (self.net, *self.test_nets):
+            net.load(self.param.weights)
+        for net in self.test_nets:
+            net.debug_info = self.param.debug_info
+        self.iter = 0
+        self.signal_effects: Mapping[int, str] = DEFAULT_EFFECTS
+        self._next_request: Callable[[], str] = lambda: NONE
+        self._stopped = False
+        self._shares_parameters = False
         self._callbacks: list[tuple[Callable, Callable]] = []
-        self._losses: deque[float] = deque(maxlen=max(self.param.average_loss, 1))
+        self._losses: deque[float] = deque(maxlen=self.param.average_loss)
+        self._losses_go_on = False
         self._displayed = (0, time.monotonic())
+        self._places_before_test: list[Place] | None = None
+        log.info("Solver scaffolding done.")
 
-    def _empty_history(self) -> list[torch.Tensor]:
-        return [torch.zeros_like(blob.data_memory.tensor()) for blob, _ in self.net.learnable]
+    @property
+    def history(self) -> list[torch.Tensor]:
+        """The method's memory (momentum and the like), as a `.solverstate` keeps it."""
+        return self._updater.history
 
-    def update(self, data: torch.Tensor, diff: torch.Tensor, history: torch.Tensor, rate: float) -> torch.Tensor:
-        """Change a parameter and its history in place, by its regularised gradient; return what was taken off."""
-        raise NotImplementedError
-
-    def add_callback(self, on_start: Callable[[], None], on_gradients_ready: Callable[[], None]) -> None:
-        """Call the functions before each iteration and between its gradients and its update."""
+    def add_callback(
+        self, on_start: Callable[[], object] | NCCL, on_gradients_ready: Callable[[], object] | None = None
+    ) -> None:
+        """Call the functions, or an `NCCL`'s, before each iteration and between its gradients and its update."""
+        if isinstance(on_start, NCCL):
+            on_start, on_gradients_ready = on_start.on_start, on_start.on_gradients_ready
         self._callbacks.append((on_start, on_gradients_ready))
+
+    def share_weights(self, net: Net) -> None:
+        """Let another net use the training net's parameters."""
+        net.share_with(self.net)
+
+    def close(self) -> None:
+        """Stop the threads of the nets' data layers."""
+        for net in (self.net, *self.test_nets):
+            net.close()
 
     # Training
 
     def solve(self, resume_file: str | os.PathLike | None = None) -> None:
         """Train to `max_iter`, from a `.solverstate` where given, with tests and snapshots as the solver says.
 
-        Ctrl-C ends the training after the iteration under way, with a snapshot to resume from; a second Ctrl-C ends
-        it at once.
+        Ctrl-C ends the training after the iteration or the test batch under way, with a snapshot to resume from unless
+        `snapshot_after_train` is false; a second Ctrl-C ends it at once. `signal_effects` can say otherwise.
         """
         p = self.param
         log.info("Solving %s", self.net.name)
         log.info("Learning Rate Policy: %s", p.lr_policy)
         if resume_file is not None:
+            log.info("Restoring previous solver status from %s", os.fspath(resume_file))
             self.restore(resume_file)
-        with stop_on_interrupt() as stop:
-            self._step_until(p.max_iter, stop)
-        if stop.is_set():
-            self.snapshot()
-            log.info("Optimization stopped early.")
-            return
-        if p.snapshot_after_train and not (p.snapshot and self.iter % p.snapshot == 0 and self.iter):
-            self.snapshot()
-        if p.display and self.iter % p.display == 0:
-            loss = self.net.forward_range(0, len(self.net.layers) - 1)
-            self._losses.append(loss)
+        with taking_requests(self.signal_effects) as self._next_request:
+            self._step_until(p.max_iter)
+            if p.snapshot_after_train and not (p.snapshot and self.iter % p.snapshot == 0):
+                self.snapshot()
+            if not self._stopped:
+                self._show_result()
+        log.info("Optimization stopped early." if self._stopped else "Optimization Done.")
+
+    def _show_result(self) -> None:
+        """Display and test once more, to show where the last update has led."""
+        if self._is_due(self.param.display):
+            self._seed_iteration()
+            self._losses.append(self.net.forward_range(0, len(self.net.layers) - 1))
             log.info("Iteration %d, loss = %g", self.iter, np.mean(self._losses))
-        if self._tests_now():
+        if self._is_due(self.param.test_interval):
             self.test_all()
-        log.info("Optimization Done.")
 
     def step(self, iterations: int) -> None:
         """Train so many iterations more."""
         self._step_until(self.iter + iterations)
 
-    def _step_until(self, last: int, stop: threading.Event | None = None) -> None:
-        """Train until iteration `last`, or until `stop` is set."""
+    def _step_until(self, last: int) -> None:
+        """Train until iteration `last`, or until a signal asks for a stop."""
         p = self.param
+        self._stopped = False
         self._displayed = (self.iter, time.monotonic())
-        self._losses.clear()  # as Caffe: the displayed average is over this call
-        while self.iter < last:
-            if stop is not None and stop.is_set():
-                return
-            if self._tests_now() and (self.iter or p.test_initialization):
-                self.test_all()
+        if not self._losses_go_on:
+            self._losses.clear()  # as Caffe: the displayed average is over this call
+        self._losses_go_on = False
+        if not self._shares_parameters:
+            self._group.spread([blob.data_memory for blob, _ in self.net.learnable])
+            self._shares_parameters = True
+        while self.iter < last and not self._stopped:
+            if _is_time(p.test_interval, self.iter) and (self.iter or p.test_initialization):
+                if mode.is_root_solver():
+                    self.test_all()
+                self._stopped = self._group.any(self._stopped)
+                if self._stopped:
+                    return
             self._seed_iteration()
+            self.net.clear_param_diffs()
             for on_start, _ in self._callbacks:
                 on_start()
+            displays = self._is_due(p.display)
+            self.net.debug_info = displays and p.debug_info
             self._losses.append(self._compute_gradients())
-            displays = bool(p.display) and self.iter % p.display == 0
             if displays:
                 self._display()
             for _, on_gradients_ready in self._callbacks:
                 on_gradients_ready()
-            self.apply_update(displays)
-            self.iter += 1
-            if p.snapshot and self.iter % p.snapshot == 0:
+            request = self._next_request()
+            self._stopped = self._group.any(request == STOP)
+            self.apply_update()
+            if self._is_due(p.snapshot) or request == SNAPSHOT:
                 self.snapshot()
 
-    def _tests_now(self) -> bool:
-        return bool(self.test_nets) and self.param.test_interval > 0 and self.iter % self.param.test_interval == 0
+    def _is_due(self, interval: int) -> bool:
+        """Whether what happens every so many iterations, in one process of several, happens now and here."""
+        return _is_time(interval, self.iter) and mode.is_root_solver()
 
     def _seed_iteration(self) -> None:
         """Seed dropout by the iteration, so that a resumed training draws what the uninterrupted one draws."""
-        if self.param.random_seed >= 0:
-            torch.manual_seed(self.param.random_seed + 1 + self.iter)
+        torch.manual_seed(self.seed + 1 + self.iter + (mode.solver_rank() << 48))
 
     def _compute_gradients(self) -> float:
-        self.net.clear_param_diffs()
         last = len(self.net.layers) - 1
         loss = 0.0
         for _ in range(self.param.iter_size):
@@ -159,33 +195,10 @@ class Solver:
             self.net.backward_range(last, 0)
         return loss / self.param.iter_size
 
-    def apply_update(self, displays: bool = False) -> None:
-        """Clip, normalise and regularise the gradients and change the parameters (Caffe's ApplyUpdate)."""
-        p = self.param
-        rate = learning_rate(p, self.iter)
-        if displays:
-            log.info("Iteration %d, lr = %g", self.iter, rate)
-        self._clip_gradients()
-        for (blob, spec), history in zip(self.net.learnable, self.history, strict=True):
-            if spec.lr_mult == 0:
-                continue
-            data, diff = blob.data_memory.tensor(), blob.diff_memory.tensor()
-            if p.iter_size > 1:
-                diff.mul_(1 / p.iter_size)
-            if decay := p.weight_decay * spec.decay_mult:
-                diff.add_(data if p.regularization_type == "L2" else data.sign(), alpha=decay)
-            blob.diff_memory.put(self.update(data, diff, history, rate * spec.lr_mult))
-
-    def _clip_gradients(self) -> None:
-        """Scale all gradients together so that their L2 norm is at most `clip_gradients`."""
-        limit = self.param.clip_gradients
-        if limit < 0:
-            return
-        diffs = [blob.diff_memory.tensor() for blob, _ in self.net.learnable]
-        norm = float(torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(diff) for diff in diffs])))
-        if norm > limit:
-            for diff in diffs:
-                diff.mul_(limit / norm)
+    def apply_update(self) -> None:
+        """Change the parameters by the gradients that the net holds: clipped, averaged over `iter_size`, with decay."""
+        self._updater.update(self.iter, displays=self._is_due(self.param.display))
+        self.iter += 1
 
     def _display(self) -> None:
         since, then = self._displayed
@@ -197,169 +210,130 @@ class Solver:
             *(self.iter, speed, took, self.param.display, np.mean(self._losses)),
         )
         self._displayed = (self.iter, now)
-        outputs = {name: self.net.blobs[name].data for name in self.net.outputs}
-        _log_outputs("Train", self.net, outputs)
+        log_outputs("Train", self.net, self.net.output_values())
+
+    # Tests
 
     def test_all(self) -> list[dict[str, np.ndarray]]:
-        """Run every test net for its `test_iter` batches; log and return the outputs' means."""
+        """Run every test net for its `test_iter` batches; log and return the outputs' means.
+
+        A stop that a signal asks for ends it, and leaves the nets where they were in their data.
+        """
+        self._places_before_test = [net.place() for net in self.test_nets]
         results = []
-        for i, (net, batches) in enumerate(zip(self.test_nets, self.param.test_iter, strict=True)):
-            log.info("Iteration %d, Testing net (#%d)", self.iter, i)
-            net.share_with(self.net)
-            sums: dict[str, np.ndarray] = {}
-            loss = 0.0
-            for _ in range(batches):
-                loss += net.forward_range(0, len(net.layers) - 1)
-                for name in net.outputs:
-                    sums[name] = sums.get(name, 0) + net.blobs[name].data.astype(np.float64)
-            means = {name: total / batches for name, total in sums.items()}
-            if self.param.test_compute_loss and batches:
-                log.info("Test loss: %g", loss / batches)
-            _log_outputs("Test", net, means)
-            results.append(means)
+        try:
+            for i in range(len(self.test_nets)):
+                results.append(self._test(i))
+                if self._stopped:
+                    log.info("Test interrupted.")
+                    for net, place in zip(self.test_nets, self._places_before_test, strict=True):
+                        net.go_to(place, self.seed)
+                    return results[:i]
+        finally:
+            self._places_before_test = None
         return results
+
+    def _test(self, number: int) -> dict[str, np.ndarray]:
+        net = self.test_nets[number]
+        log.info("Iteration %d, Testing net (#%d)", self.iter, number)
+        net.share_with(self.net)
+        self._seed_iteration()
+        loss, means = net.average(self.param.test_iter[number], self._goes_on)
+        if means and not self._stopped:
+            if self.param.test_compute_loss:
+                log.info("Test loss: %g", loss)
+            log_outputs("Test", net, means)
+        return means
+
+    def _goes_on(self) -> bool:
+        """Do what signals have asked for, and return whether none of them asked for a stop."""
+        while (request := self._next_request()) != NONE:
+            if request == SNAPSHOT:
+                self.snapshot()
+            self._stopped |= request == STOP
+        return not self._stopped
 
     # Snapshots
 
     def _snapshot_name(self, suffix: str) -> str:
-        if not self.param.snapshot_prefix:
-            raise UserError("the solver takes snapshots but has no snapshot_prefix; add one")
         return f"{self.param.snapshot_prefix}_iter_{self.iter}{suffix}"
 
-    def _check_snapshot_format(self) -> None:
-        if self.param.snapshot_format != pb.SolverParameter.BINARYPROTO:
-            raise UserError("snapshot_format HDF5 is not written so far; use BINARYPROTO")
-
     def snapshot(self) -> None:
-        """Write `PREFIX_iter_N.caffemodel` and `.solverstate`, each whole or not at all, the state last."""
-        self._check_snapshot_format()
-        model, state = self._snapshot_name(".caffemodel"), self._snapshot_name(".solverstate")
-        log.info("Snapshotting to binary proto file %s", model)
-        save_weights(self.net, model, with_diff=self.param.snapshot_diff)
-        log.info("Snapshotting solver state to binary proto file %s", state)
-        proto = pb.SolverState(iter=self.iter, learned_net=model, current_step=self._current_step())
-        proto.history.extend(array_to_blobproto(history.cpu().numpy()) for history in self.history)
-        with atomic_file(state) as partial:
-            partial.write_bytes(proto.SerializeToString())
+        """Write `PREFIX_iter_N.caffemodel`, `.resume.json` and, last, `.solverstate`, each whole or not at all.
 
-    def _current_step(self) -> int:
-        p = self.param
-        if p.lr_policy == "multistep":
-            return sum(self.iter >= value for value in p.stepvalue)
-        return self.iter // p.stepsize if p.lr_policy == "step" else 0
+        With `snapshot_format: HDF5` the model and the state are `.caffemodel.h5` and `.solverstate.h5`. Of several
+        processes that train together the first alone writes.
+        """
+        if not mode.is_root_solver():
+            return
+        check_prefix(self.param.snapshot_prefix)
+        ending = ".h5" if self.param.snapshot_format == pb.SolverParameter.HDF5 else ""
+        model, state = self._snapshot_name(f".caffemodel{ending}"), self._snapshot_name(f".solverstate{ending}")
+        write_model(self.net, model, with_diff=self.param.snapshot_diff)
+        places = [self.net.place(), *(self._places_before_test or [net.place() for net in self.test_nets])]
+        write_resume(resume_path(state), Resume(self.iter, self.seed, places, list(self._losses)))
+        history = [tensor.cpu().numpy() for tensor in self.history]
+        write_state(state, State(self.iter, model, self._updater.drops, history))
 
     def restore(self, state_file: str | os.PathLike) -> None:
-        """Go on from a `.solverstate`: parameters, history, iteration, and the place in the training data.
+        """Go on from a `.solverstate`, this engine's or real Caffe's, in either format.
+
+        Parameters, histories and the iteration come from there. Random choices, the place in the data and the averaged
+        losses come from the `.resume.json` beside it; without one, as with real Caffe's, the place in the training data
+        follows from the iteration. The solver's own `random_seed` goes before the recorded one.
 
         Raises
         ------
         UserError
-            If the state or the model it names cannot be read, or its history does not fit the net.
+            If the state or the model it names cannot be read, or its history does not fit the net. Nothing is changed
+            then.
         """
-        state = read_message(state_file, pb.SolverState(), "solver state")
-        if not state.history and not state.learned_net:
-            raise UserError(f"{os.fspath(state_file)} is no solver state")
-        arrays = [blobproto_to_array(proto, what=f"{os.fspath(state_file)}: a history") for proto in state.history]
-        expected = [tuple(history.shape) for history in self.history]
-        found = [array.shape for array in arrays]
-        if len(found) != len(expected) or any(np.prod(a) != np.prod(b) for a, b in zip(found, expected, strict=True)):
+        state = read_state(state_file)
+        resume = read_resume(resume_path(state_file), state.iteration)
+        if not self._updater.fits(state.history):
             raise UserError(
-                f"the solver state {os.fspath(state_file)} holds {len(found)} histories that do not fit this net's "
-                f"{len(expected)} parameters; resume with the solver and the net that made it"
+                f"the solver state {os.fspath(state_file)} holds {len(state.history)} histories that do not fit this "
+                f"net's {len(self.history)}; resume with the solver and the net that made it"
             )
-        if state.learned_net:
-            self.net.copy_from(_beside(state_file, state.learned_net))
-        for history, array in zip(self.history, arrays, strict=True):
-            history.copy_(torch.from_numpy(array.reshape(history.shape)))
-        self.iter = state.iter
-        for layer in self.net.layers:
-            layer.skip_to(self.iter * self.param.iter_size)
+        if state.model:
+            self.net.copy_from(_beside(state_file, state.model))
+        self._updater.load(state.history, state.drops)
+        self.iter = state.iteration
+        if resume is None:
+            resume = Resume(self.iter, self.seed, [Place(self.iter * self.param.iter_size)], [])
+        if self.param.random_seed < 0:
+            self.seed = resume.seed
+        for net, place in zip((self.net, *self.test_nets), resume.places, strict=False):
+            net.go_to(place, self.seed)
+        self._losses.clear()
+        self._losses.extend(resume.losses)
+        self._losses_go_on = True
+        self._shares_parameters = False
         log.info("Restored the solver from %s at iteration %d", os.fspath(state_file), self.iter)
 
-    def close(self) -> None:
-        """Stop the threads of the nets' data layers."""
-        for net in (self.net, *self.test_nets):
-            net.close()
+
+def _is_time(interval: int, iteration: int) -> bool:
+    """Whether what happens every `interval` iterations (0: never) happens in this one."""
+    return bool(interval) and iteration % interval == 0
+
+
+def read_param(param: str | os.PathLike | pb.SolverParameter) -> pb.SolverParameter:
+    """Return a solver's description, of any age, from its prototxt or its parsed form."""
+    return upgrade_solver(param) if isinstance(param, pb.SolverParameter) else read_solver(param)
+
+
+def _check(param: pb.SolverParameter) -> None:
+    """Raise a UserError for what is better told now than after the first batch or the first snapshot."""
+    for name in ("average_loss", "iter_size"):
+        if getattr(param, name) < 1:
+            raise UserError(f"{name} must be 1 or more, not {getattr(param, name)}")
+    if param.test_iter and param.test_interval <= 0 and param.HasField("test_interval"):
+        raise UserError("test_interval must be above 0; leave it out to never test")
+    if param.snapshot:
+        check_prefix(param.snapshot_prefix)
 
 
 def _beside(state_file: str | os.PathLike, model: str) -> str:
     """Return the model's path as the state names it, or beside the state where the two were moved together."""
     moved = os.path.join(os.path.dirname(os.fspath(state_file)), os.path.basename(model))
     return moved if not os.path.exists(model) and os.path.exists(moved) else model
-
-
-def _log_outputs(phase: str, net: Net, outputs: dict[str, np.ndarray]) -> None:
-    """Log each value of each output, with its share in the loss, as Caffe does."""
-    number = 0
-    for name, values in outputs.items():
-        weight = net.blob_loss_weights[name]
-        for value in np.ravel(values):
-            share = f" (* {weight:g} = {weight * value:g} loss)" if weight else ""
-            log.info("    %s net output #%d: %s = %g%s", phase, number, name, value, share)
-            number += 1
-
-
-def _train_net(param: pb.SolverParameter) -> tuple:
-    """Return (description, phase, level, stages) of the one training net that the solver names."""
-    named = [param.HasField(field) for field in ("train_net_param", "train_net", "net_param", "net")]
-    if sum(named) != 1:
-        raise UserError("the solver must name its net once: net, net_param, train_net or train_net_param")
-    if named[0]:
-        net = param.train_net_param
-    elif named[2]:
-        net = param.net_param
-    else:
-        net = read_net(param.train_net if named[1] else param.net)
-    return net, mode.TRAIN, param.train_state.level, list(param.train_state.stage)
-
-
-def _test_nets(param: pb.SolverParameter) -> list[tuple]:
-    """Return (description, level, stages) of the test nets: those named, then as many of `net` as test_iter wants."""
-    nets = [*param.test_net_param, *(read_net(path) for path in param.test_net)]
-    missing = len(param.test_iter) - len(nets)
-    if missing > 0 and (param.HasField("net") or param.HasField("net_param")):
-        own = param.net_param if param.HasField("net_param") else read_net(param.net)
-        nets += [own] * missing
-    states = list(param.test_state) or [pb.NetState()] * len(nets)
-    if len(states) != len(nets):
-        raise UserError(f"the solver has {len(nets)} test nets and {len(states)} test_state; give none or one for each")
-    return [(net, state.level, list(state.stage)) for net, state in zip(nets, states, strict=True)]
-
-
-class SGDSolver(Solver):
-    """Stochastic gradient descent with momentum: v ← μ·v + η·g, w ← w − v."""
-
-    def update(self, data, diff, history, rate):
-        momentum = self.param.momentum
-        if momentum:  # one pass over memory: PyTorch's v ← μ·v + (1 − dampening)·g, w ← w − lr·v
-            sgd_step(
-                [data], [diff], [history], fused=True, lr=1.0, momentum=momentum, dampening=1 - rate,
-                weight_decay=0.0, nesterov=False, maximize=False,
-            )  # fmt: skip
-        else:
-            data.sub_(torch.mul(diff, rate, out=history))
-        return history
-
-
-class NesterovSolver(Solver):
-    """Nesterov's accelerated gradient: v ← μ·v + η·g, w ← w − (1 + μ)·v + μ·v of the step before."""
-
-    def update(self, data, diff, history, rate):
-        momentum = self.param.momentum
-        taken = history * -momentum
-        history.mul_(momentum).add_(diff, alpha=rate)
-        taken.add_(history, alpha=1 + momentum)
-        data.sub_(taken)
-        return taken
-
-
-#: Solver classes by the name in `SolverParameter.type`.
-SOLVERS: dict[str, type[Solver]] = {"SGD": SGDSolver, "Nesterov": NesterovSolver}
-
-
-def get_solver(path: str | os.PathLike) -> Solver:
-    """Return the solver that a prototxt describes, of the kind its `type` names."""
-    param = path if isinstance(path, pb.SolverParameter) else read_solver(path)
-    if param.type not in SOLVERS:
-        raise UserError(f"solver type {param.type!r} is unknown; use one of: {', '.join(SOLVERS)}")
-    return SOLVERS[param.type](param)

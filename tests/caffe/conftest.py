@@ -14,6 +14,7 @@ from pydeepexpr import caffe
 from pydeepexpr.caffe import mode
 from pydeepexpr.caffe.log import log, log_to
 from pydeepexpr.caffe.proto import caffe_pb2 as pb
+from tests.caffe.solver_texts import HEAD, PLAIN, data
 
 # The first example pays for what PyTorch does once, so no deadline; few examples, for two slow cores.
 settings.register_profile("engine", deadline=None, max_examples=50)
@@ -94,3 +95,22 @@ def logged():
     handler = log_to(stream)
     yield lambda: stream.getvalue().splitlines()
     log.removeHandler(handler)
+
+
+@pytest.fixture
+def make_solver(tmp_path, image_lmdb):
+    """Return a function from a solver's text and a net's to the solver; nets read the 13 pictures of `images`."""
+    solvers = []
+
+    def make(text, net=None, prefix="s"):
+        (tmp_path / "net.prototxt").write_text(net or data(image_lmdb) + PLAIN + HEAD)
+        path = tmp_path / "solver.prototxt"
+        named = "" if "net" in text else f'net: "{tmp_path / "net.prototxt"}" '
+        placed = "" if "snapshot_prefix" in text else f' snapshot_prefix: "{tmp_path / "out" / prefix}"'
+        path.write_text(named + text + placed)
+        solvers.append(caffe.get_solver(str(path)))
+        return solvers[-1]
+
+    yield make
+    for solver in solvers:
+        solver.close()

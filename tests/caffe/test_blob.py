@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from pydeepexpr.caffe import Blob
 from pydeepexpr.caffe.blob import Memory
+from pydeepexpr.errors import UserError
 
 RELU = """
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 3 } } }
@@ -76,6 +77,26 @@ def test_shared_data_is_one_array_and_diffs_stay_apart():
     other.data[0, 0] = 9
     other.diff[...] = 3
     assert one.data[0, 0] == 9 and other.shape == other.diff.shape == (2, 2) and not one.diff.any()
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [
+        ((2**31,), "is too large; Caffe's blobs hold up to 2147483647 values"),
+        ((4_294_967_295, 3, 3), "is too large"),
+        ((65536, 65536), "is too large"),
+        ((2**40, 2**40), "is too large"),
+        ((2, -1), r"cannot be reshaped to \(2, -1\); sizes are 0 or more"),
+        ((1,) * 33, "of 33 axes has too many; Caffe's blobs have up to 32"),
+    ],
+)
+def test_a_blob_has_caffes_limits(shape, said):
+    # Blob::Reshape: CHECK_LE(shape.size(), kMaxBlobAxes), CHECK_GE(shape[i], 0), "blob size exceeds INT_MAX"
+    blob = Blob(2)
+    for make in (Blob, blob.reshape):
+        with pytest.raises(UserError, match=said):
+            make(*shape)
+    assert blob.shape == blob.data.shape == (2,)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from google.protobuf.message import DecodeError
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -70,6 +71,14 @@ def test_jpeg_is_what_opencv_decodes():
         (raw(data=IMAGE.tobytes()[:-1]), "a Datum holds 59 values"),
         (raw(data=b"", float_data=[1, 2]), "a Datum holds 2 values"),
         (pb.Datum(data=b"abc"), r"a Datum holds 3 values but says \(0, 0, 0\)"),
+        (pb.Datum(), r"a Datum holds 0 values but says \(0, 0, 0\)"),
+        (raw(height=-5, width=-4), r"a Datum holds 60 values but says \(3, -5, -4\)"),
+        (raw(data=b"", channels=1 << 30, height=1 << 30, width=16), "a Datum holds 0 values"),  # 2⁶⁴ is no 0
+        (
+            encoded(IMAGE.astype(np.uint16) * 256),
+            "an encoded Datum is an image of uint16 pixels; make",
+        ),
+        (encoded(IMAGE.astype(np.float32), ".tiff"), "an encoded Datum is an image of float32 pixels"),
         (pb.Datum(encoded=True), "an encoded Datum does not decode as an image"),
         (pb.Datum(encoded=True, data=b"\x89PNG no"), "an encoded Datum does not decode as an image"),
         (pb.Datum(encoded=True, data=encoded(IMAGE).data[:40]), "an encoded Datum does not decode as an image"),
@@ -78,6 +87,30 @@ def test_jpeg_is_what_opencv_decodes():
 def test_damaged_datums(datum, said):
     with pytest.raises(UserError, match=said):
         datum_to_image(datum)
+
+
+def floats():
+    return raw(data=b"", float_data=np.linspace(-1, 1, 60, dtype=np.float32))
+
+
+SOUND = [raw(), encoded(IMAGE), encoded(IMAGE, ".jpg"), encoded(IMAGE[:, :, 0]), floats()]
+
+
+@settings(max_examples=300)
+@given(st.sampled_from(SOUND), st.lists(st.tuples(st.integers(0, 999), st.integers(0, 255)), max_size=6), st.data())
+def test_damage_is_an_error_or_an_image(datum, changes, data):
+    content = bytearray(datum.SerializeToString())
+    for place, byte in changes:
+        content[place % len(content)] = byte
+    if data.draw(st.booleans()):
+        del content[data.draw(st.integers(0, len(content))) :]
+    flag = data.draw(st.sampled_from([cv2.IMREAD_UNCHANGED, cv2.IMREAD_COLOR, cv2.IMREAD_GRAYSCALE]))
+    try:
+        image = datum_to_image(pb.Datum.FromString(bytes(content)), flag)
+    except (UserError, DecodeError) as error:  # the readers turn protobuf's error into one that names the record
+        assert isinstance(error, DecodeError) or "\n" not in str(error)
+    else:
+        assert image.ndim == 3 and image.size and image.dtype in (np.uint8, np.float32)
 
 
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=5, min_side=1, max_side=4)

@@ -58,6 +58,13 @@ def test_xavier_of_a_bias_counts_one_input():
     assert np.abs(drawn((1000,), 'type: "xavier"')).max() == pytest.approx(3**0.5, rel=0.01)
 
 
+@pytest.mark.parametrize(("norm", "n"), [("FAN_IN", 240), ("FAN_OUT", 480), ("AVERAGE", 360)])
+def test_the_fans_of_kernels_over_three_axes(norm, n):
+    # fan in 10·2·3·4, fan out 20·2·3·4
+    values = drawn((20, 10, 2, 3, 4), f'type: "xavier" variance_norm: {norm}')
+    assert_distribution(values, stats.uniform(-((3 / n) ** 0.5), 2 * (3 / n) ** 0.5))
+
+
 def test_positive_unitball():
     values = drawn((30, 4, 5), 'type: "positive_unitball"')
     assert (values >= 0).all() and values.std() > 0.01
@@ -90,6 +97,46 @@ def test_equal_seeds_draw_equal_numbers():
 def test_bilinear_needs_a_square_kernel(shape):
     with pytest.raises(UserError, match="the bilinear filler needs a square kernel"):
         drawn(shape, 'type: "bilinear"')
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('type: "uniform" min: 1 max: 0', "the uniform filler needs a min not above max, not 1 and 0"),
+        ('type: "uniform" min: nan', "the uniform filler needs a min not above max, not nan and 1"),
+        ('type: "uniform" max: inf', "the uniform filler needs a min not above max, not 0 and inf"),
+        ('type: "uniform" min: -3e38 max: 3e38', "the uniform filler needs a min not above max"),
+        ('type: "gaussian" std: -1', "the gaussian filler needs a std of 0 or above, not -1"),
+        ('type: "gaussian" std: nan', "the gaussian filler needs a std of 0 or above, not nan"),
+        ('type: "gaussian" sparse: 5', "the gaussian filler needs a sparse from 0 to 4, or -1, not 5"),
+        ('type: "gaussian" sparse: -2', "the gaussian filler needs a sparse from 0 to 4, or -1, not -2"),
+        ("sparse: 1", "the constant filler takes no sparse; only gaussian does"),
+        ('type: "uniform" sparse: 0', "the uniform filler takes no sparse"),
+        ('type: "positive_unitball" sparse: 1', "the positive_unitball filler takes no sparse"),
+        ('type: "xavier" sparse: 1', "the xavier filler takes no sparse"),
+        ('type: "msra" sparse: 1', "the msra filler takes no sparse"),
+        ('type: "bilinear" sparse: 1', "the bilinear filler takes no sparse"),
+    ],
+)
+def test_numbers_that_do_not_suit(text, said):
+    with pytest.raises(UserError, match=said):
+        drawn((4, 2, 3, 3), text)
+
+
+def test_sparse_0_leaves_nothing():
+    assert not drawn((4, 5), 'type: "gaussian" sparse: 0').any()
+
+
+@pytest.mark.parametrize("name", sorted(FILLERS))
+def test_there_must_be_something_to_fill(name):
+    with pytest.raises(UserError, match=rf"the {name} filler has nothing to fill in the shape \(2, 0, 3, 3\)"):
+        drawn((2, 0, 3, 3), f'type: "{name}"')
+
+
+@pytest.mark.parametrize("text", ['"xavier"', '"msra"', '"positive_unitball"', '"gaussian" sparse: 1'])
+def test_a_blob_without_axes_has_no_outputs(text):
+    with pytest.raises(UserError, match="filler cannot tell the outputs of a blob without axes"):
+        drawn((), f"type: {text}")
 
 
 @pytest.mark.parametrize("name", ["Xavier", "", "normal"])

@@ -50,6 +50,8 @@ def test_layer(case):
     for name, values in entries(golden, "out").items():
         assert net.blobs[name].shape == values.shape
         assert_close(net.blobs[name].data, values, name)
+    for name, values in entries(golden, "param_after").items():
+        assert_close(parameter(net, name).data, values, f"parameter {name} after forward")
     net.clear_param_diffs()
     net.backward(**entries(golden, "topdiff"))
     for name, values in entries(golden, "diff").items():

@@ -7,7 +7,7 @@ from google.protobuf import text_format
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pydeepexpr.caffe.graph import filter_net, input_layers, insert_splits
+from pydeepexpr.caffe.graph import filter_net, insert_splits
 from pydeepexpr.caffe.proto import caffe_pb2 as pb
 from pydeepexpr.errors import UserError
 
@@ -160,7 +160,3 @@ def test_rules_of_net_state(rule, state, kept):
     # Net::StateMeetsRule; a layer is in if no exclude rule is met, or any include rule
     got = filter_net(net("name: 'n'" + layer("a", more=rule)), text_format.Parse(state, pb.NetState()))
     assert len(got.layer) == kept and got.name == "n"
-
-
-def test_inputs_without_any_field_make_no_layer():
-    assert input_layers(net(layer("a"))) == []

@@ -7,6 +7,9 @@ import re
 import subprocess
 import sys
 
+import pytest
+
+from pydeepexpr import caffe
 from pydeepexpr.caffe.log import log, log_to
 
 
@@ -34,3 +37,25 @@ def test_nothing_is_shown_until_somebody_asks():
     code = "from pydeepexpr.caffe.log import log, log_to; log.warning('hidden'); log_to(); log.info('shown')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "" and "hidden" not in done.stderr and done.stderr.rstrip().endswith("] shown")
+
+
+@pytest.fixture
+def unset(monkeypatch):
+    """The log as nobody has set it up, and afterwards as it was."""
+    before = log.level
+    monkeypatch.setattr(log, "handlers", [logging.NullHandler()])
+    yield
+    log.setLevel(before)
+
+
+@pytest.mark.parametrize(("level", "shown"), [(0, "IWE"), (1, "WE"), (2, "E"), (3, ""), (9, ""), (-1, "IWE")])
+def test_pycaffes_init_log(unset, capsys, level, shown):
+    caffe.log("hidden")
+    caffe.init_log(level)
+    caffe.init_log(level)
+    caffe.log("100 % shown")
+    log.warning("warning")
+    log.error("error")
+    lines = capsys.readouterr().err.splitlines()
+    assert "".join(line[0] for line in lines) == shown
+    assert not lines or shown[0] != "I" or lines[0].endswith("] 100 % shown")

@@ -43,3 +43,28 @@ def test_a_seed_is_fresh_until_it_is_set():
     one = torch.rand(3)
     caffe.set_random_seed(5)
     assert mode.random_seed() == 5 and (torch.rand(3) == one).all()
+
+
+def test_a_seed_for_a_while():
+    caffe.set_random_seed(5)
+    drawn = torch.rand(2)
+    caffe.set_random_seed(5)
+    with mode.seeded(8):
+        assert mode.random_seed() == 8
+        with mode.seeded(9):
+            assert mode.random_seed() == 9
+        assert mode.random_seed() == 8
+    assert mode.random_seed() == 5
+    assert torch.equal(torch.rand(2), drawn)  # PyTorch's generator went on
+    with pytest.raises(ValueError, match="mine"), mode.seeded(8):
+        raise ValueError("mine")
+    assert mode.random_seed() == 5
+
+
+def test_the_place_among_several_solvers():
+    assert (caffe.solver_count(), caffe.solver_rank(), mode.is_root_solver()) == (1, 0, True)
+    caffe.set_solver_count(4)
+    caffe.set_solver_rank(3)
+    caffe.set_multiprocess(True)
+    assert (caffe.solver_count(), caffe.solver_rank(), mode.is_root_solver()) == (4, 3, False)
+    assert caffe.has_nccl() is False

@@ -78,7 +78,16 @@ def test_all_ways_to_store_the_same_numbers(net, model, blobs):
             (shaped(WEIGHT[:1], 2, 3), shaped(BIAS, 2)),
             r"parameter 0 of layer 'fc' in .* says \(2, 3\) but holds 3 values",
         ),
-        ((pb.BlobProto(), shaped(BIAS, 2)), r"says \(\) but holds 0 values; the file is damaged"),
+        ((pb.BlobProto(), shaped(BIAS, 2)), r"parameter 0 of layer 'fc' is \(\) in .* but \(2, 3\) in the net"),
+        ((shaped(WEIGHT, 1, 1, 2, 3), shaped(BIAS, 2)), r"is \(1, 1, 2, 3\) in"),  # ones go in front in old files only
+        ((legacy(1, 1, 6, 1, data=WEIGHT.ravel()), shaped(BIAS, 2)), r"is \(6, 1\) in .* but \(2, 3\)"),
+        ((legacy(0, 0, 2, 3, data=WEIGHT.ravel()), shaped(BIAS, 2)), r"is \(0, 0, 2, 3\) in"),
+        ((shaped(WEIGHT, -2, -3), shaped(BIAS, 2)), r"is \(-2, -3\) in"),
+        ((shaped(WEIGHT, 1 << 40, 1 << 40), shaped(BIAS, 2)), r"is \(1099511627776, 1099511627776\) in"),
+        (
+            (pb.BlobProto(shape=pb.BlobShape(dim=[2, 3]), data=WEIGHT.ravel(), diff=[1]), shaped(BIAS, 2)),
+            r"the gradient of parameter 0 of layer 'fc' in .* says \(2, 3\) but holds 1 values",
+        ),
     ],
 )
 def test_models_that_do_not_fit_change_nothing(net, model, blobs, said):
@@ -87,6 +96,37 @@ def test_models_that_do_not_fit_change_nothing(net, model, blobs, said):
         net.copy_from(model(*blobs))
     for blob, values in zip(net.params["fc"], before, strict=True):
         np.testing.assert_array_equal(blob.data, values)
+
+
+@pytest.mark.parametrize("generation", ["v0", "v1"])
+def test_old_models(net, tmp_path, logged, generation):
+    blobs = [legacy(1, 1, 2, 3, data=WEIGHT.ravel()), legacy(1, 1, 1, 2, data=BIAS.ravel())]
+    if generation == "v0":
+        stored = pb.V1LayerParameter(layer=pb.V0LayerParameter(name="fc", type="innerproduct", blobs=blobs))
+    else:
+        stored = pb.V1LayerParameter(name="fc", type=pb.V1LayerParameter.INNER_PRODUCT, blobs=blobs)
+    path = tmp_path / "old.caffemodel"
+    other = pb.V1LayerParameter(name="elsewhere")
+    # the input has no shape, as in the models of that time
+    path.write_bytes(pb.NetParameter(input=["data"], layers=[stored, other]).SerializeToString())
+    net.copy_from(path)
+    np.testing.assert_array_equal(net.params["fc"][0].data, WEIGHT)
+    np.testing.assert_array_equal(net.params["fc"][1].data, BIAS)
+    assert any("Upgraded the model" in line for line in logged())
+    assert "Ignoring source layer elsewhere" in logged()[-1]
+
+
+def test_stored_gradients_are_copied_too(net, model):
+    # Blob::FromProto
+    blobs = shaped(WEIGHT, 2, 3), shaped(BIAS, 2)
+    blobs[0].diff.extend(-WEIGHT.ravel())
+    blobs[1].double_diff.extend([3, 4])
+    net.params["fc"][1].diff[...] = 7
+    net.copy_from(model(*blobs))
+    np.testing.assert_array_equal(net.params["fc"][0].diff, -WEIGHT)
+    np.testing.assert_array_equal(net.params["fc"][1].diff, [3, 4])
+    net.copy_from(model(shaped(WEIGHT, 2, 3), shaped(BIAS, 2)))
+    np.testing.assert_array_equal(net.params["fc"][1].diff, [3, 4])
 
 
 def refused(net, path):
@@ -106,7 +146,13 @@ def test_files_that_are_no_models(net, tmp_path):
     path.write_bytes(pb.SolverState(iter=5, current_step=1).SerializeToString())
     assert "holds no layers" in refused(net, path)
     path.write_bytes(pb.NetParameter(layers=[pb.V1LayerParameter(name="fc")]).SerializeToString())
-    assert "is of the old V1 format, which is not read so far" in refused(net, path)
+    assert "has 0 parameter blobs for layer 'fc', the net 2" in refused(net, path)
+    both = pb.NetParameter(layers=[pb.V1LayerParameter(name="fc")], layer=[pb.LayerParameter(name="fc")])
+    path.write_bytes(both.SerializeToString())
+    assert "it has `layer` and `layers`" in refused(net, path)
+    named = pb.NetParameter(layers=[pb.V1LayerParameter(name="fcfc")]).SerializeToString()
+    path.write_bytes(named.replace(b"fcfc", b"\xff\xfe\xff\xfe"))
+    assert "a layer's name or blob is no text" in refused(net, path)
 
 
 def test_a_truncated_model(net, tmp_path):
@@ -153,6 +199,21 @@ def test_a_shared_parameter_is_stored_with_each_of_its_layers(make_net, tmp_path
     net.save(tmp_path / "m")
     stored = {layer.name: layer.blobs for layer in pb.NetParameter.FromString((tmp_path / "m").read_bytes()).layer}
     assert stored["fc"][0] == stored["again"][0] and len(stored["fc"]) == len(stored["again"]) == 2
+
+
+def test_two_layers_of_one_name(make_net, tmp_path):
+    # Net::ToProto writes both; CopyTrainedLayersFrom looks for the first of the name
+    text = NET + NET.split("\n", 3)[3].replace('top: "fc"', 'top: "more"')
+    net, other = make_net(text), make_net(text)
+    net.layers[-1].blobs[0].data[...] = 5
+    net.save(tmp_path / "m")
+    stored = pb.NetParameter.FromString((tmp_path / "m").read_bytes()).layer
+    assert [layer.name for layer in stored if layer.blobs] == ["fc", "fc"]
+    before = other.layers[-1].blobs[0].data.copy()
+    other.copy_from(tmp_path / "m")
+    first = next(layer for layer in other.layers if layer.name == "fc")
+    np.testing.assert_array_equal(first.blobs[0].data, 5)  # the file's last of the name is copied last
+    np.testing.assert_array_equal(other.layers[-1].blobs[0].data, before)
 
 
 def test_no_pickle_is_ever_read(net, tmp_path):

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from pydeepexpr.caffe.blob import Blob
+from pydeepexpr.caffe import mode
+from pydeepexpr.caffe.blob import Blob, BlobVec
 from pydeepexpr.caffe.fillers import fill
-from pydeepexpr.caffe.mode import TRAIN
 from pydeepexpr.caffe.proto import caffe_pb2 as pb
 from pydeepexpr.errors import UserError
 
@@ -34,17 +34,24 @@ class Layer:
     is_loss : bool
         Whether the first top's `loss_weight` is 1 unless told, and a missing top is added.
     no_gradient_to : tuple of int
-        Bottoms (labels, for instance) that never receive a gradient, not even with `force_backward`.
+        Bottoms (labels, for instance) that cannot have a gradient: `force_backward` passes them by, and a backward that
+        needs one is refused.
+    constants : tuple of int
+        Bottoms whose gradient is left out without a word.
+    shares_data : bool
+        Whether the tops are the bottom's very memory, so that what is written to one is read from all.
     """
 
     bottoms: tuple[int, int | None] = (1, 1)
     tops: tuple[int, int | None] = (1, 1)
     is_loss = False
     no_gradient_to: tuple[int, ...] = ()
+    constants: tuple[int, ...] = ()
+    shares_data = False
 
     def __init__(self, param: pb.LayerParameter):
         self.param = param
-        self.blobs: list[Blob] = []
+        self.blobs = BlobVec()
 
     @property
     def type(self) -> str:
@@ -56,7 +63,21 @@ class Layer:
 
     @property
     def is_training(self) -> bool:
-        return self.param.phase == TRAIN
+        return self.param.phase == mode.TRAIN
+
+    @property
+    def exposed(self) -> object:
+        """What `Net.layers` shows in this layer's place."""
+        return self
+
+    def build(self, bottoms: Sequence[Blob], tops: Sequence[Blob]) -> None:
+        """Get ready for these blobs. Called once, before the tops have their shapes."""
+        self.setup(*(blob.shape for blob in bottoms))
+
+    def reshape(self, bottoms: Sequence[Blob], tops: Sequence[Blob]) -> None:
+        """Give the tops the shapes that follow from the bottoms' (pycaffe's `Layer.reshape`)."""
+        for top, shape in zip(tops, self.top_shapes(*(blob.shape for blob in bottoms)), strict=True):
+            top.reshape(*shape)
 
     def setup(self, *bottoms: Shape) -> None:
         """Make the parameter blobs for bottoms of these shapes. Called once."""
@@ -78,7 +99,7 @@ class Layer:
     def add_blob(self, shape: Sequence[int], filler: pb.FillerParameter) -> None:
         """Add a parameter blob, filled as told."""
         blob = Blob(*shape)
-        blob.data_memory.tensor().copy_(fill(shape, filler))
+        blob.data_memory.put(fill(shape, filler).to(mode.device()))
         self.blobs.append(blob)
 
     def skip_to(self, batch: int) -> None:
@@ -141,9 +162,10 @@ def make_layer(param: pb.LayerParameter) -> Layer:
     _check_count(param, "bottom", len(param.bottom), cls.bottoms)
     if param.top or not cls.is_loss:  # a loss without a top gets one
         _check_count(param, "top", len(param.top), cls.tops)
-    if len(param.loss_weight) not in (0, len(param.top)):
+    tops = len(param.top) or int(cls.is_loss)
+    if len(param.loss_weight) not in (0, tops):
         raise UserError(
-            f"layer {param.name!r} has {len(param.loss_weight)} loss_weight(s) for {len(param.top)} top(s); "
+            f"layer {param.name!r} has {len(param.loss_weight)} loss_weight(s) for {tops} top(s); "
             "give one for each, or none"
         )
     if len(param.propagate_down) not in (0, len(param.bottom)):

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pydeepexpr.caffe.layers.base import Layer, Shape, canonical_axis, layer, layer_function
+from pydeepexpr.caffe.proto import caffe_pb2 as pb
 from pydeepexpr.errors import UserError
 
 
@@ -39,7 +40,7 @@ def softmax(layer: Layer, x: Tensor) -> Tensor:
     return torch.softmax(x.float(), canonical_axis(layer.param.softmax_param.axis, x.dim()))
 
 
-@layer_function("Split", tops=(1, None))
+@layer_function("Split", tops=(1, None), shares_data=True)
 def split(layer: Layer, x: Tensor) -> tuple[Tensor, ...]:
     """Give every top the bottom's values; the gradients of the tops add up."""
     return tuple(x.view_as(x) for _ in layer.param.top)
@@ -49,3 +50,16 @@ def split(layer: Layer, x: Tensor) -> tuple[Tensor, ...]:
 def silence(layer: Layer, *bottoms: Tensor) -> tuple[Tensor, ...]:
     """Use the bottoms, so that they are no outputs of the net."""
     return ()
+
+
+@layer("Parameter")
+class Parameter(Layer):
+    """A learned blob of the given `shape` as the top."""
+
+    bottoms = (0, 0)
+
+    def setup(self) -> None:
+        self.add_blob(tuple(self.param.parameter_param.shape.dim), pb.FillerParameter())
+
+    def forward(self, values: Tensor) -> tuple[Tensor]:
+        return (values.view_as(values),)
