@@ -17,7 +17,7 @@ import cv2
 from pydeepexpr.rig.cast import CAST
 from pydeepexpr.rig.key_poses import key_poses
 from pydeepexpr.rig.rasteriser import render
-from pydeepexpr.rig.rendering import PNG, render_cast
+from pydeepexpr.rig.rendering import render_cast
 from pydeepexpr.rig.sitters import sitter
 from pydeepexpr.workers import available_cores
 
@@ -46,7 +46,7 @@ def main() -> None:
         times = [
             milliseconds(lambda s=sits, p=pose: s.head.landmarks(s.head.pose(p)), 20),
             milliseconds(lambda s=sits, m=mesh: render(m, s.camera, s.lights, given.size), 20),
-            milliseconds(lambda p=rgba: cv2.imencode(".png", p, PNG), 20),
+            milliseconds(lambda p=rgba: cv2.imencode(".png", p), 20),
         ]
         columns = " ".join(f"{value:6.1f}" for value in times)
         print(f"{name:>10} {len(mesh.triangles):>9} {columns}   {1000 / sum(times):.0f}", flush=True)

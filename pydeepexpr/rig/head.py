@@ -1,6 +1,7 @@
 """A head: built once from an identity, posed often."""
 
 import numpy as np
+from numba import njit
 
 from pydeepexpr.errors import UserError
 from pydeepexpr.rig.beard import Beard
@@ -88,18 +89,7 @@ class Head:
                 *(self._mouth.colours, self._still_colours),
             ]
         )
-        return Mesh(self._turned(vertices, pose.head), self._triangles, colours, self._gloss)
-
-    def _turned(self, vertices: np.ndarray, angles: np.ndarray) -> np.ndarray:
-        """Return vertices turned with the head, the neck's by less the lower they are."""
-        if not angles.any():
-            return vertices.astype(np.float32)
-        (cy, cp, cr), (sy, sp, sr) = np.cos(angles), np.sin(angles)
-        yaw = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
-        pitch = np.array([[1, 0, 0], [0, cp, sp], [0, -sp, cp]])
-        roll = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
-        turned = (vertices - PIVOT) @ (yaw @ pitch @ roll).T.astype(np.float32) + PIVOT
-        return (vertices + self._follow[:, None] * (turned - vertices)).astype(np.float32)
+        return Mesh(_turned(vertices, self._follow, _rotation(pose.head)), self._triangles, colours, self._gloss)
 
     def landmarks(self, posed: Pose | Mesh | None = None) -> np.ndarray:
         """Return the 49 landmarks of a pose or of a mesh that `pose` gave.
@@ -118,3 +108,24 @@ class Head:
         if len(mesh.vertices) != len(self._follow):
             raise UserError(f"the mesh has {len(mesh.vertices)} vertices, this head has {len(self._follow)}")
         return np.einsum("nk,nkd->nd", self._weights, mesh.vertices[self._corners]).astype(np.float32)
+
+
+def _rotation(angles: np.ndarray) -> np.ndarray:
+    """Return the rotation by yaw, pitch and roll: (3, 3)."""
+    (cy, cp, cr), (sy, sp, sr) = np.cos(angles), np.sin(angles)
+    yaw = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+    pitch = np.array([[1, 0, 0], [0, cp, sp], [0, -sp, cp]])
+    roll = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
+    return yaw @ pitch @ roll
+
+
+@njit(cache=True, error_model="numpy")
+def _turned(vertices, follow, rotation):
+    """Return vertices turned about the pivot, each by its share: the neck's by less the lower they are."""
+    turned = np.empty_like(vertices)
+    for v in range(len(vertices)):
+        x, y, z = vertices[v, 0] - PIVOT[0], vertices[v, 1] - PIVOT[1], vertices[v, 2] - PIVOT[2]
+        for k in range(3):
+            there = PIVOT[k] + rotation[k, 0] * x + rotation[k, 1] * y + rotation[k, 2] * z
+            turned[v, k] = vertices[v, k] + follow[v] * (there - vertices[v, k])
+    return turned

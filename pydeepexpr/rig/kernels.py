@@ -1,17 +1,17 @@
-"""The rasteriser's inner loops, compiled: normals, coverage, light.
+"""The rasteriser's inner loops, compiled: normals, coverage, and what is seen where.
 
 They use IEEE's four operations and square roots alone, in a fixed order and on one thread, so that they give the same
-numbers everywhere. All of them share this file, because a compiled function is cached by the file that it stands in:
-if `draw` called one that stood elsewhere, a change there would go unnoticed.
+numbers everywhere; so do those of shading.py, grain.py, occlusion.py and shadows.py. Functions that call each other
+share a file, because a compiled function is cached by the file that it stands in: if one called another that stood
+elsewhere, a change there would go unnoticed.
 """
 
 import numpy as np
 from numba import njit
 
-__all__ = ["cover", "draw", "surface", "vertex_normals"]
+__all__ = ["cover", "fragments", "vertex_normals"]
 
-#: Highlights: the strength of the broad lobe of skin (exponent 16) and the tight one of wet eyes (exponent 128).
-_BROAD, _TIGHT = 0.12, 0.9
+_ABREAST = 16  # samples of a row that are asked together
 
 
 @njit(cache=True, error_model="numpy")
@@ -21,7 +21,7 @@ def vertex_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     vertices : (V, 3) float64
-    triangles : (T, 3) integers
+    triangles : (T, 3) unsigned integers
         Counter-clockwise, seen from outside.
 
     Returns
@@ -35,22 +35,39 @@ def vertex_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
         ux, uy, uz = vertices[b, 0] - vertices[a, 0], vertices[b, 1] - vertices[a, 1], vertices[b, 2] - vertices[a, 2]
         vx, vy, vz = vertices[c, 0] - vertices[a, 0], vertices[c, 1] - vertices[a, 1], vertices[c, 2] - vertices[a, 2]
         nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
-        for v in (a, b, c):
-            normals[v, 0] += nx
-            normals[v, 1] += ny
-            normals[v, 2] += nz
+        normals[a, 0], normals[a, 1], normals[a, 2] = normals[a, 0] + nx, normals[a, 1] + ny, normals[a, 2] + nz
+        normals[b, 0], normals[b, 1], normals[b, 2] = normals[b, 0] + nx, normals[b, 1] + ny, normals[b, 2] + nz
+        normals[c, 0], normals[c, 1], normals[c, 2] = normals[c, 0] + nx, normals[c, 1] + ny, normals[c, 2] + nz
     for v in range(len(normals)):
-        length = np.sqrt(normals[v, 0] ** 2 + normals[v, 1] ** 2 + normals[v, 2] ** 2)
-        if length > 0:
-            normals[v] /= length
+        scale = 1 / np.sqrt(normals[v, 0] ** 2 + normals[v, 1] ** 2 + normals[v, 2] ** 2 + 1e-300)
+        for k in range(3):
+            normals[v, k] *= scale
     return normals
 
 
 @njit(cache=True, error_model="numpy")
 def cover(screen: np.ndarray, triangles: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Find the nearest triangle at every sample: its 1/depth (0: none) and number (-1: none), (size, size) each."""
-    nearest = np.zeros((size, size))
-    owner = np.full((size, size), -1, np.int32)
+    """Find the nearest triangle at every sample.
+
+    Parameters
+    ----------
+    screen : (V, 3) float64
+        Column and row in samples; third a positive number that is linear on the screen, and greater where it is nearer.
+    triangles : (T, 3) unsigned integers
+    size : int
+
+    Returns
+    -------
+    nearest : (size, size) float32
+        The third number where the nearest triangle is; 0 where there is none.
+    owner : (size, size) int32
+        The number of that triangle.
+    """
+    # A sample's nearest triangle is the greatest of these: the third number's bits, which are ordered as it is because
+    # it is positive, and below them the triangle's number.
+    best = np.zeros(size * size + _ABREAST, np.int64)
+    abreast = np.arange(float(_ABREAST))
+    last = size - 1.0
     for t in range(len(triangles)):
         a, b, c = triangles[t]
         ax, ay, az = screen[a, 0], screen[a, 1], screen[a, 2]
@@ -60,168 +77,115 @@ def cover(screen: np.ndarray, triangles: np.ndarray, size: int) -> tuple[np.ndar
         area = (cx - ax) * (by - ay) - (bx - ax) * (cy - ay)
         if not area > 0:  # its back, a line, or NaN: too near
             continue
-        left, right = max(0.0, np.ceil(min(ax, bx, cx))), min(size - 1.0, np.floor(max(ax, bx, cx)))
-        top, bottom = max(0.0, np.ceil(min(ay, by, cy))), min(size - 1.0, np.floor(max(ay, by, cy)))
-        # Which side of an edge a sample lies on: p·column + q·row + r. Two triangles that share an edge find the same
-        # number with opposite signs, to the last bit, and so leave no gap.
+        left, right = np.ceil(max(0.0, min(ax, bx, cx))), min(last, max(ax, bx, cx))
+        top, bottom = np.ceil(max(0.0, min(ay, by, cy))), min(last, max(ay, by, cy))
+        if left > right or top > bottom:  # between the samples, or beside the image
+            continue
         pa, qa, ra = cy - by, bx - cx, cx * by - bx * cy
         pb, qb, rb = ay - cy, cx - ax, ax * cy - cx * ay
         pc, qc, rc = by - ay, ax - bx, bx * ay - ax * by
         slope_x, slope_y = (pa * az + pb * bz + pc * cz) / area, (qa * az + qb * bz + qc * cz) / area
+        start = az - slope_x * ax - slope_y * ay
+        # An edge crosses a row at the column base + lean · row. Two triangles that share an edge find the same number,
+        # to the last bit, and so leave no gap.
+        base_a, base_b, base_c = -ra / pa, -rb / pb, -rc / pc
+        lean_a, lean_b, lean_c = -qa / pa, -qb / pb, -qc / pc
+        blocks = int(right - left) // _ABREAST + 1
         for row in range(int(top), int(bottom) + 1):
-            wa, wb, wc = qa * row + ra, qb * row + rb, qc * row + rc
-            z = az + slope_y * (row - ay) - slope_x * ax
-            for column in range(int(left), int(right) + 1):
-                here = z + slope_x * column
-                ahead = here > nearest[row, column]  # asked first, for most triangles lie behind others
-                if ahead and pa * column + wa >= 0 and pb * column + wb >= 0 and pc * column + wc >= 0:
-                    nearest[row, column] = here
-                    owner[row, column] = t
+            first, final = left, right
+            edge = base_a + lean_a * row
+            if pa > 0:
+                first = max(first, edge)
+            elif pa < 0:
+                final = min(final, edge)
+            edge = base_b + lean_b * row
+            if pb > 0:
+                first = max(first, edge)
+            elif pb < 0:
+                final = min(final, edge)
+            edge = base_c + lean_c * row
+            if pc > 0:
+                first = max(first, edge)
+            elif pc < 0:
+                final = min(final, edge)
+            at, column, z = row * size + int(left), left, start + slope_y * row
+            for _ in range(blocks):
+                for i in range(_ABREAST):  # without a branch: the compiler makes a few vector instructions of it
+                    x = column + abreast[i]
+                    here = np.int64(np.float32(z + slope_x * x).view(np.int32)) << 32 | t
+                    k = np.uintp(at + i)
+                    best[k] = max(best[k], here if first <= x and x <= final else 0)
+                at += _ABREAST
+                column += _ABREAST
+    nearest, owner = np.empty((size, size), np.float32), np.empty((size, size), np.int32)
+    for row in range(size):
+        for column in range(size):
+            here = best[row * size + column]
+            nearest[row, column] = np.int32(here >> 32).view(np.float32)
+            owner[row, column] = here & 0xFFFFFFFF
     return nearest, owner
 
 
 @njit(cache=True, error_model="numpy")
-def surface(screen, triangles, vertices, normals, nearest, owner, samples):
-    """Return the nearest surface in each pixel: depth (H, W), place and normal (H, W, 3), all float32."""
-    size = len(owner) // samples
-    depth = np.full((size, size), np.inf, np.float32)
-    place = np.empty((size, size, 3), np.float32)
-    facing = np.empty((size, size, 3), np.float32)
-    for y in range(size):
-        for x in range(size):
-            closest, at_row, at_column = 0.0, 0, 0
-            for row in range(y * samples, (y + 1) * samples):
-                for column in range(x * samples, (x + 1) * samples):
-                    if nearest[row, column] > closest:
-                        closest, at_row, at_column = nearest[row, column], row, column
-            if closest > 0:
-                depth[y, x] = 1 / closest
-                a, b, c = triangles[owner[at_row, at_column]]
-                wa, wb, wc = _weights(screen, a, b, c, at_column, at_row)
-                for k in range(3):
-                    place[y, x, k] = _mix(vertices, a, b, c, wa, wb, wc, k)
-                facing[y, x] = _normal(normals, a, b, c, wa, wb, wc)
-    return depth, place, facing
-
-
-@njit(cache=True, error_model="numpy")
-def draw(screen, triangles, normals, colours, gloss, owner, openness, lit, samples, focal, lamps, sky, ground, srgb):
-    """Light the covered samples and average them: (H, W, 4) uint8."""
-    size = len(owner) // samples
-    middle, focal_samples = 0.5 * (len(owner) - 1), focal * samples
-    rgba = np.zeros((size, size, 4), np.uint8)
-    steps = len(srgb) - 1
-    for y in range(size):
-        for x in range(size):
-            covered, last = 0, -1
-            red = green = blue = own_red = own_green = own_blue = 0.0
-            for row in range(y * samples, (y + 1) * samples):
-                for column in range(x * samples, (x + 1) * samples):
-                    t = owner[row, column]
-                    if t < 0:
-                        continue
-                    if t != last:  # the samples of one triangle in one pixel hardly differ
-                        last = t
-                        a, b, c = triangles[t]
-                        wa, wb, wc = _weights(screen, a, b, c, column, row)
-                        normal = _normal(normals, a, b, c, wa, wb, wc)
-                        shine = wa * gloss[a] + wb * gloss[b] + wc * gloss[c]
-                        matt, bright = _reflect(
-                            *(normal, shine, (middle - column) / focal_samples, (row - middle) / focal_samples),
-                            *(openness[y, x], lit[:, y, x], lamps, sky, ground),
-                        )
-                        own_red = min(1.0, _mix(colours, a, b, c, wa, wb, wc, 0) * matt[0] + bright[0])
-                        own_green = min(1.0, _mix(colours, a, b, c, wa, wb, wc, 1) * matt[1] + bright[1])
-                        own_blue = min(1.0, _mix(colours, a, b, c, wa, wb, wc, 2) * matt[2] + bright[2])
-                    covered += 1
-                    red += own_red
-                    green += own_green
-                    blue += own_blue
-            if covered > 0:
-                rgba[y, x, 0] = srgb[int(red / covered * steps + 0.5)]
-                rgba[y, x, 1] = srgb[int(green / covered * steps + 0.5)]
-                rgba[y, x, 2] = srgb[int(blue / covered * steps + 0.5)]
-                rgba[y, x, 3] = int(covered * 255 / (samples * samples) + 0.5)
-    return rgba
-
-
-@njit(cache=True, error_model="numpy")
-def _reflect(normal, shine, view_x, view_y, openness, lit, lamps, sky, ground):
-    """Return what a surface sends towards the camera.
+def fragments(nearest, owner, samples, step, margin):
+    """List what is seen: the triangles that own samples of a pixel, pixel by pixel.
 
     Parameters
     ----------
-    normal : (float, float, float)
-        Of length 1.
-    shine : float
-        0 (matt) to 1 (wet).
-    view_x, view_y : float
-        Slopes of the line to the camera: its direction is (view_x, view_y, 1).
-    openness : float
-        Share of the soft light that reaches the surface (`pydeepexpr.rig.occlusion`).
-    lit : (L,) float64
-        Share of each lamp's light that no shadow takes.
-    lamps : (L, 7) float64
-        `Lights.as_array`.
-    sky, ground : (3,) float64
+    nearest, owner
+        Of `cover`; the first of 1/depth.
+    samples : int
+        Per pixel, in either direction.
+    step, margin : int
+        Of a coarse grid of cells: pixels per cell in either direction, and cells without pixels around the image.
 
     Returns
     -------
-    matt, bright : (float, float, float)
-        What the surface would send were it white, and the highlights upon it: linear red, green, blue.
+    found : (N, 6) int32
+        Row and column of the pixel, number of the triangle, how many of the pixel's samples it owns, and row and column
+        of the first of them.
+    depth : (H, W) float32
+        Of the nearest surface in each pixel; inf where there is none.
+    chosen : (h, w) int32
+        The fragment that stands for each cell; -1 where there is none. Where several surfaces meet in a cell, it is of
+        the nearest or, in every other cell as on a chessboard, of the furthest: so both of an edge's sides are known.
+    coarse : (h, w) float32
+        Its depth.
     """
-    nx, ny, nz = normal
-    view_scale = 1 / np.sqrt(view_x * view_x + view_y * view_y + 1)
-    vx, vy, vz = view_x * view_scale, view_y * view_scale, view_scale
-    up = (0.5 + 0.5 * ny) * openness
-    down = openness - up
-    red = sky[0] * up + ground[0] * down
-    green = sky[1] * up + ground[1] * down
-    blue = sky[2] * up + ground[2] * down
-    red_bright = green_bright = blue_bright = 0.0
-    reached = 0.5 + 0.5 * openness  # a lamp finds its way into a hollow better than light from everywhere
-    for i in range(len(lamps)):
-        lx, ly, lz, wrap = lamps[i, 0], lamps[i, 1], lamps[i, 2], lamps[i, 6]
-        cosine = nx * lx + ny * ly + nz * lz
-        facing = (cosine + wrap) / (1 + wrap) * reached * lit[i]
-        if facing <= 0:
-            continue
-        red += lamps[i, 3] * facing
-        green += lamps[i, 4] * facing
-        blue += lamps[i, 5] * facing
-        if shine > 0 and cosine > 0:
-            # The square of the cosine between the normal and the half-way direction, without a root.
-            half = (cosine + nx * vx + ny * vy + nz * vz) ** 2
-            square = half / ((lx + vx) ** 2 + (ly + vy) ** 2 + (lz + vz) ** 2 + 1e-12)
-            broad = square**8
-            tight = broad**8
-            highlight = shine * ((1 - shine) * _BROAD * broad + shine * _TIGHT * tight) * reached * lit[i]
-            red_bright += lamps[i, 3] * highlight
-            green_bright += lamps[i, 4] * highlight
-            blue_bright += lamps[i, 5] * highlight
-    return (red, green, blue), (red_bright, green_bright, blue_bright)
-
-
-@njit(cache=True, error_model="numpy")
-def _weights(screen, a, b, c, column, row):
-    """Return the parts of a triangle's three corners in a sample, right in perspective."""
-    ax, ay, bx, by, cx, cy = screen[a, 0], screen[a, 1], screen[b, 0], screen[b, 1], screen[c, 0], screen[c, 1]
-    wa = ((cx - column) * (by - row) - (bx - column) * (cy - row)) * screen[a, 2]
-    wb = ((ax - column) * (cy - row) - (cx - column) * (ay - row)) * screen[b, 2]
-    wc = ((bx - column) * (ay - row) - (ax - column) * (by - row)) * screen[c, 2]
-    scale = 1 / (wa + wb + wc)
-    return wa * scale, wb * scale, wc * scale
-
-
-@njit(cache=True, error_model="numpy")
-def _mix(values, a, b, c, wa, wb, wc, k):
-    return wa * values[a, k] + wb * values[b, k] + wc * values[c, k]
-
-
-@njit(cache=True, error_model="numpy")
-def _normal(normals, a, b, c, wa, wb, wc):
-    x = _mix(normals, a, b, c, wa, wb, wc, 0)
-    y = _mix(normals, a, b, c, wa, wb, wc, 1)
-    z = _mix(normals, a, b, c, wa, wb, wc, 2)
-    scale = 1 / np.sqrt(x * x + y * y + z * z + 1e-30)
-    return x * scale, y * scale, z * scale
+    size = len(owner) // samples
+    cells = -(-size // step) + 2 * margin
+    covered = 0
+    for row in range(len(owner)):
+        for column in range(len(owner)):
+            covered += nearest[row, column] > 0
+    found = np.empty((covered, 6), np.int32)
+    near, near_cell = np.zeros((size, size), np.float32), np.zeros((cells, cells), np.float32)
+    chosen = np.full((cells, cells), -1, np.int32)
+    count = 0
+    for y in range(size):
+        v = y // step + margin
+        for x in range(size):
+            start, closest, foremost = count, np.float32(0), -1
+            for row in range(y * samples, (y + 1) * samples):
+                for column in range(x * samples, (x + 1) * samples):
+                    here = nearest[row, column]
+                    if here > 0:
+                        t = owner[row, column]
+                        same = count - 1
+                        while same >= start and found[same, 2] != t:
+                            same -= 1
+                        if same < start:
+                            same = count
+                            found[same, 0], found[same, 1], found[same, 2] = y, x, t
+                            found[same, 3], found[same, 4], found[same, 5] = 0, row, column
+                            count += 1
+                        found[same, 3] += 1
+                        if here > closest:
+                            closest, foremost = here, same
+            if count > start:
+                near[y, x] = closest
+                u = x // step + margin
+                other = near_cell[v, u]
+                if other == 0 or (closest > other if (u + v) % 2 == 0 else closest < other):
+                    near_cell[v, u], chosen[v, u] = closest, foremost
+    return found[:count], 1 / near, chosen, 1 / near_cell

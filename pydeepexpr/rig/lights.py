@@ -69,8 +69,10 @@ class Lights:
             raise UserError(f"occlusion must be a finite number from 0, got {self.occlusion}")
 
     def as_array(self) -> np.ndarray:
-        """Return the lamps as (L, 7) float64: unit direction, colour, wrap."""
-        rows = np.array([[*lamp.towards, *lamp.colour, lamp.wrap] for lamp in self.lamps], np.float64).reshape(-1, 7)
+        """Return the lamps as (L, 8) float64, first those that cast shadows: unit direction, colour, wrap, shadow."""
+        lamps = sorted(self.lamps, key=lambda lamp: lamp.shadow == 0)
+        rows = [[*lamp.towards, *lamp.colour, lamp.wrap, lamp.shadow] for lamp in lamps]
+        rows = np.array(rows, np.float64).reshape(-1, 8)
         rows[:, :3] /= np.sqrt((rows[:, :3] ** 2).sum(axis=1, keepdims=True))
         return rows
 

@@ -1,12 +1,9 @@
 """Draw a mesh: a z-buffer in software, which gives the same picture everywhere.
 
-Every pixel holds `samples` × `samples` points. For each, the nearest triangle is found (`cover`); only then is it lit
-(`draw`), so that nothing hidden costs more than its coverage. Light is reckoned in linear intensities, averaged over a
-pixel's samples and encoded as sRGB (IEC 61966-2-1) at the end. The inner loops are in kernels.py.
-
-Light: Lambert's law, "wrapped" for large lamps, a hemisphere of soft light, and highlights after J. F. Blinn, "Models
-of light reflection for computer synthesized pictures", SIGGRAPH 1977; hollows darken (occlusion.py) and lamps cast
-shadows (shadows.py).
+Every pixel holds `samples` × `samples` points. For each, the nearest triangle is found (kernels.py); only then is it
+lit (shading.py), once for each pixel in which it is seen, so that nothing hidden costs more than its coverage. Hollows
+darken (occlusion.py) and lamps cast shadows (shadows.py); both are soft, and reckoned more coarsely (grain.py). Light
+is reckoned in linear intensities, averaged over a pixel's samples and encoded as sRGB (IEC 61966-2-1) at the end.
 """
 
 from dataclasses import dataclass
@@ -16,11 +13,13 @@ import numpy as np
 from pydeepexpr.errors import UserError
 from pydeepexpr.rig.camera import NEAR, Camera
 from pydeepexpr.rig.colour import SRGB, decode, encode
-from pydeepexpr.rig.kernels import cover, draw, surface, vertex_normals
+from pydeepexpr.rig.grain import MARGIN, SPIRALS, STEP, smoothed, spread
+from pydeepexpr.rig.kernels import cover, fragments, vertex_normals
 from pydeepexpr.rig.lights import STUDIO, Lights
 from pydeepexpr.rig.mesh import Mesh
-from pydeepexpr.rig.occlusion import open_sky
-from pydeepexpr.rig.shadows import lit_by
+from pydeepexpr.rig.occlusion import obscured
+from pydeepexpr.rig.shading import light, picture, surface
+from pydeepexpr.rig.shadows import shaded
 
 __all__ = ["Frame", "over", "render", "visible"]
 
@@ -67,25 +66,25 @@ def render(mesh: Mesh, camera: Camera, lights: Lights = STUDIO, size: int = 256,
     for value, most, name in ((size, _MAX_SIZE, "size"), (samples, _MAX_SAMPLES, "samples")):
         if not 1 <= value <= most:
             raise UserError(f"{name} must lie between 1 and {most}, got {value}")
-    vertices, triangles = mesh.vertices.astype(np.float64), np.ascontiguousarray(mesh.triangles, np.uintp)
+    vertices, triangles = mesh.vertices.astype(np.float64), mesh.triangles.astype(np.uint32)
     normals = vertex_normals(vertices, triangles)
-    screen = camera.project(vertices, size)
-    screen[:, :2] = (screen[:, :2] + 0.5) * samples - 0.5  # from pixels to samples
-    screen[:, 2] = 1 / np.where(screen[:, 2] >= NEAR, screen[:, 2], np.nan)  # 1/depth is linear on the screen
+    x, y, depth = camera.project(vertices, size).T
+    # From pixels to samples; 1/depth is linear on the screen. x and y are NaN for what is too near.
+    screen = np.column_stack([(x + 0.5) * samples - 0.5, (y + 0.5) * samples - 0.5, 1 / np.maximum(depth, NEAR)])
     nearest, owner = cover(screen, triangles, size * samples)
-    depth, place, facing = surface(screen, triangles, vertices, normals, nearest, owner, samples)
-    focal = camera.focal_length(size)
-    lamps = lights.as_array()
-    lit = [
-        lit_by(towards, lamp.shadow, vertices, triangles, place, facing, depth)
-        for towards, lamp in zip(lamps[:, :3], lights.lamps, strict=True)
-    ]
-    rgba = draw(
-        *(screen, triangles, normals, mesh.colours.astype(np.float64), mesh.gloss.astype(np.float64), owner),
-        *(open_sky(place, facing, depth, focal, lights.occlusion), np.array(lit).reshape(-1, size, size)),
-        *(samples, focal, lamps, np.array(lights.sky, np.float64), np.array(lights.ground, np.float64), SRGB),
+    found, depth, chosen, coarse = fragments(nearest, owner, samples, STEP, MARGIN)
+    focal, lamps = camera.focal_length(size), lights.as_array()
+    place, facing = surface(found, chosen, screen, triangles, vertices, normals)
+    layers = [obscured(place, facing, coarse, focal / STEP, SPIRALS)]
+    layers += [shaded(lamp[:3], vertices, triangles, place, facing, SPIRALS) for lamp in lamps if lamp[-1] > 0]
+    shares = spread(smoothed(np.stack(layers), coarse), coarse, depth)
+    colours, gloss = mesh.colours.astype(np.float32), mesh.gloss.astype(np.float32)
+    soft = np.array([lights.sky, lights.ground], np.float64)
+    lit = light(
+        *(found, screen, triangles, normals, colours, gloss, shares),
+        *(samples, focal, lamps, soft, lights.occlusion),
     )
-    return Frame(rgba, depth)
+    return Frame(picture(found, lit, size, samples, SRGB), depth)
 
 
 def visible(points: np.ndarray, camera: Camera, frame: Frame, slack: float = 0.3) -> np.ndarray:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 import pyarrow as pa
 
@@ -94,7 +95,8 @@ class Shot:
             "gaze": self.key.pose.gaze,
             "head": self.key.pose.head,
         }
-        return rgba[..., 2::-1] if sits.background is not None else rgba[..., [2, 1, 0, 3]], row
+        how = cv2.COLOR_RGBA2BGRA if sits.background is None else cv2.COLOR_RGBA2BGR
+        return cv2.cvtColor(rgba, how), row
 
 
 def render_again(row: Mapping[str, Any]) -> np.ndarray:
@@ -113,7 +115,7 @@ def render_again(row: Mapping[str, Any]) -> np.ndarray:
     Raises
     ------
     UserError
-        If a column is missing or the rig knows nobody of that name.
+        If a column is missing, does not hold as many numbers as it should, or the rig knows nobody of that name.
     """
     who = row.get("character") or row.get("subject")
     lacking = [name for name in ("muscles", "gaze", "head", "size") if row.get(name) is None]
@@ -121,8 +123,20 @@ def render_again(row: Mapping[str, Any]) -> np.ndarray:
         raise UserError(
             f"the frame cannot be rendered again: its row lacks {', '.join(lacking) or 'character, subject'}"
         )
-    pose = Pose(np.reshape(row["muscles"], (len(SIDES), -1)), row["gaze"], row["head"])
+    muscles = _numbers(row, "muscles", len(SIDES) * len(MUSCLES)).reshape(len(SIDES), -1)
+    pose = Pose(muscles, _numbers(row, "gaze", 2), _numbers(row, "head", 3))
     return sitter(who).render(pose, row["size"])[0]
+
+
+def _numbers(row: Mapping[str, Any], name: str, count: int) -> np.ndarray:
+    """Return a column's numbers: (count,) float32."""
+    try:
+        numbers = np.asarray(row[name], np.float32)
+    except (TypeError, ValueError):
+        numbers = np.empty(0)
+    if numbers.shape != (count,):
+        raise UserError(f"the frame cannot be rendered again: its {name} are not {count} numbers: {row[name]!r:.60}")
+    return numbers
 
 
 @dataclass(frozen=True)
@@ -139,11 +153,12 @@ class CharacterShots:
     def name(self) -> str:
         return f"{self.who}_{self.expression}"
 
-    def shots(self) -> list[Shot]:
+    def shots(self, start: int, stop: int) -> list[Shot]:
+        """Return the frames from `start` (the first is 0) up to, not including, `stop`."""
         keys = key_poses(self.who, self.expression, self.seed)
         rng = personal_generator(f"{self.who} in motion", self.expression, self.seed)
         shots = []
-        for n, at in enumerate(sequence(divide(len(keys), rng), self.frames, rng), 1):
+        for n, at in enumerate(sequence(divide(len(keys), rng), self.frames, rng)[start:stop], start + 1):
             first, second = keys[at.first], keys[at.second]
             units = ((1 - at.blend) * first.units + at.blend * second.units).astype(np.float32)
             key = KeyPose(units, blend(first.pose, second.pose, at.blend))
@@ -166,7 +181,8 @@ class PerformerShots:
     def name(self) -> str:
         return self.who
 
-    def shots(self) -> list[Shot]:
+    def shots(self, start: int, stop: int) -> list[Shot]:
+        """Return the frames from `start` (the first is 0) up to, not including, `stop`."""
         shots = []
         draw = {name: personal_generator(self.who, name, self.seed) for name in EXPRESSIONS}
         first = performer_number(self.who) * self.frames  # where the one before left off: remainders even out
@@ -175,7 +191,7 @@ class PerformerShots:
             path = f"{expression}/{self.who}_{n}.png"
             at = Between(self.split, n - 1, n - 1, 0.0)
             shots.append(Shot(path, self.who, expression, n, self.size, key_pose(expression, draw[expression]), at))
-        return shots
+        return shots[start:stop]
 
 
 def character_shots(characters: Sequence[str] | None, frames: int, seed: int, size: int) -> list[CharacterShots]:

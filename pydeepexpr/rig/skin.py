@@ -50,15 +50,13 @@ class Skin:
     def of(cls, identity: Identity) -> "Skin":
         """Build the skin of an identity."""
         rest = rest_surface(identity)
-        net = template()
         hinge = np.array([0.0, *warp(np.array([[0.0, ROWS[-1].bone[1]]]), identity)[0, 1:], ROWS[-1].bone[2]])
-        fields = _carried(identity) * identity.motion
         return cls(
             rest.astype(np.float32),
             *complexion(identity),
             _jaw_weight().astype(np.float32),
-            fields.astype(np.float32),
-            folds(net.points).astype(np.float32),
+            _carried(identity),
+            _marks(),
             identity.wrinkles,
             hinge.astype(np.float32),
             Lids.of(rest, eye_centres(identity), eye_radius(identity)),
@@ -154,7 +152,7 @@ def _smoothed(surface: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def _template_fields() -> np.ndarray:
-    """Return the pulls on the average head of the left, then the right muscles: (54, V, 3)."""
+    """Return the pulls on the average head of the left, then the right muscles: (54, V, 3) float32."""
     net = template()
     below = below_slit(net)
     right = pull(rest_surface(Identity()), below)
@@ -166,19 +164,25 @@ def _template_fields() -> np.ndarray:
     for row, field in zip(ROWS, right, strict=True):
         if row.name not in _OF_THE_NOSE:
             field *= 1 - nose[:, None]
-    return np.concatenate([right[:, net.mirror] * (-1, 1, 1), right])
+    return np.concatenate([right[:, net.mirror] * (-1, 1, 1), right]).astype(np.float32)
 
 
 def _carried(identity: Identity) -> np.ndarray:
-    """Return the pulls on a head: the average head's, stretched as its face is."""
+    """Return the pulls on a head, (54, V, 3) float32: the average head's, stretched as its face is, and its motion."""
     net = template()
     step = 0.05
-    fields = _template_fields().copy()
     default = [warp(net.points + d, Identity()) - warp(net.points - d, Identity()) for d in ((step, 0), (0, step))]
     here = [warp(net.points + d, identity) - warp(net.points - d, identity) for d in ((step, 0), (0, step))]
     jacobian = np.stack(here, axis=-1) @ np.linalg.inv(np.stack(default, axis=-1))
-    fields[..., :2] = np.einsum("vij,mvj->mvi", np.clip(jacobian, -2, 2), fields[..., :2])
-    return fields
+    (xx, xy), (yx, yy) = np.moveaxis(identity.motion * np.clip(jacobian, -2, 2), 0, -1).astype(np.float32)
+    x, y, z = np.moveaxis(_template_fields(), -1, 0)
+    return np.stack([xx * x + xy * y, yx * x + yy * y, np.float32(identity.motion) * z], axis=-1)
+
+
+@functools.cache
+def _marks() -> np.ndarray:
+    """Return where folds mark the skin, of any head."""
+    return folds(template().points).astype(np.float32)
 
 
 @functools.cache

@@ -259,14 +259,14 @@ def test_a_shadow_falls_away_from_the_lamp():
     """A square of 4 cm, 4 cm above a wall: light from the right, at a slope of 3 in 4, moves its shadow 3 cm left."""
     lamp = Light((0.6, 0.0, 0.8), WHITE, shadow=0.5)
     scene = join([rectangle(-2, 2, -2, 2, z=4.0, colour=BLACK), rectangle(-14, 14, -14, 14, colour=(0.8, 0.8, 0.8))])
-    row = brightness(render(scene, CAMERA, Lights((lamp,)), 256, 1))[128]
-    at = {x: row[round(CAMERA.project([[x, 0, 0]], 256)[0, 0])] for x in (-8.0, -6.0, -3.7, -3.0, -2.4, 2.4, 3.0, 8.0)}
+    row = brightness(render(scene, CAMERA, Lights((lamp,)), 512, 1))[256]
+    at = {x: row[round(CAMERA.project([[x, 0, 0]], 512)[0, 0])] for x in (-8.0, -6.0, -3.7, -3.0, -2.4, 2.4, 3.0, 8.0)}
     np.testing.assert_allclose([at[x] for x in (-8.0, -6.0, 2.4, 3.0, 8.0)], 0.64, atol=0.006)
     np.testing.assert_allclose([at[x] for x in (-3.7, -3.0, -2.4)], 0.32, atol=0.006)
-    edge = CAMERA.project([[-5.0, 0, 0]], 256)[0, 0]
-    soft = row[int(edge - 2) : int(edge + 4)]
+    edge = CAMERA.project([[-5.0, 0, 0]], 512)[0, 0]
+    soft = row[int(edge - 4) : int(edge + 8)]
     assert (np.diff(soft) <= 0).all()
-    assert 0.32 < soft[2] < 0.64
+    assert 0.32 < soft[4] < 0.64
 
 
 @pytest.mark.parametrize("towards", [(0.0, 0.0, 1.0), (-0.6, 0.0, 0.8), (0.0, 1.0, 0.0), (0.5, -0.7, 0.5)])

@@ -19,7 +19,7 @@ from pydeepexpr.rig.cast import CAST
 from pydeepexpr.rig.key_poses import UNITS, key_poses
 from pydeepexpr.rig.pose import blend
 from pydeepexpr.rig.rendering import render_cast, render_performers
-from pydeepexpr.rig.shots import FRAMES, Shot, render_again
+from pydeepexpr.rig.shots import FRAMES, Shot, character_shots, performer_shots, render_again
 from pydeepexpr.rig.sitters import performer_name, performer_number, sitter
 
 TOOL = Path(__file__).parents[2] / "tools" / "render_rig.py"
@@ -139,6 +139,15 @@ def test_a_character_is_the_same_in_any_company(database, tmp_path):
     out, _, _ = database
     render_cast(tmp_path / "one", frames=100, characters=[SECOND], **SMALL)
     assert contents(tmp_path / "one") == {n: b for n, b in contents(out).items() if n.startswith(f"{SECOND}/")}
+
+
+@pytest.mark.parametrize("series", [character_shots([FIRST], 140, 0, SIZE)[3], performer_shots(1, 20, 0, SIZE)[0]])
+def test_frames_do_not_depend_on_which_are_laid_out_together(series):
+    whole = series.shots(0, series.frames)
+    assert [shot.n for shot in series.shots(0, 3)] == [shot.n for shot in whole[:3]]
+    for shot, alone in zip(whole[7:12], series.shots(7, 12), strict=True):
+        assert (shot.path, shot.between) == (alone.path, alone.between)
+        np.testing.assert_array_equal(shot.key.pose.activations, alone.key.pose.activations)
 
 
 def test_several_processes_make_the_same(database, tmp_path):
@@ -324,6 +333,28 @@ def test_rows_that_lack_something(database, missing):
     del row[missing]
     with pytest.raises(UserError, match=f"cannot be rendered again: .*{missing}"):
         render_again(row)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"muscles": [0.5] * 53}, "muscles are not 54 numbers"),
+        ({"muscles": [0.5] * 56}, "muscles are not 54 numbers"),
+        ({"muscles": [[0.5] * 27] * 2}, "muscles are not 54 numbers"),
+        ({"muscles": []}, "muscles are not 54 numbers"),
+        ({"muscles": "strong"}, "muscles are not 54 numbers: 'strong'"),
+        ({"muscles": [[0.5], [0.5, 0.5]]}, "muscles are not 54 numbers"),
+        ({"gaze": [0.1]}, "gaze are not 2 numbers"),
+        ({"gaze": 0.1}, "gaze are not 2 numbers: 0.1"),
+        ({"head": [0.0] * 4}, "head are not 3 numbers"),
+        ({"muscles": [1.5] * 54}, "activations lie between 0 and 1"),
+        ({"head": [0.0, 0.0, float("nan")]}, "a pose's head are finite numbers"),
+        ({"size": 0}, "size must lie between 1 and"),
+    ],
+)
+def test_rows_that_hold_something_else(database, changes, message):
+    with pytest.raises(UserError, match=message):
+        render_again({**database[2][0], **changes})
 
 
 def test_the_command(tmp_path, monkeypatch, capsys):
