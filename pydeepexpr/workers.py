@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
 from typing import TypeVar
 
@@ -20,6 +21,9 @@ __all__ = ["available_cores", "run_all"]
 T = TypeVar("T")
 
 _AHEAD = 3  # chunks a worker, so that none waits and the tasks are not all made at once
+
+#: Every core has a worker: threads of their libraries would only get in each other's way.
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
 def available_cores() -> int:
@@ -45,7 +49,7 @@ def run_all(tasks: Iterable[Callable[[], T]], workers: int, chunk: int = 16) -> 
         return
     chunks = _chunks(tasks, chunk)
     # Spawned, not forked: the threads of OpenCV do not survive a fork.
-    with ProcessPoolExecutor(workers, get_context("spawn"), _start) as pool:
+    with _environment(_ONE_THREAD), ProcessPoolExecutor(workers, get_context("spawn"), _start) as pool:
         waiting = deque(pool.submit(_run, chunk) for chunk in itertools.islice(chunks, _AHEAD * workers))
         try:
             while waiting:
@@ -55,6 +59,21 @@ def run_all(tasks: Iterable[Callable[[], T]], workers: int, chunk: int = 16) -> 
             raise UserError("a worker process died (out of memory?); run the same command again to go on") from None
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    """Set environment variables for processes that are started meanwhile: libraries read them as they are loaded."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _chunks(tasks: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -28,6 +28,17 @@ def cv2_threads():
     return cv2.getNumThreads()
 
 
+@pytest.mark.parametrize("before", [None, "7"])
+def test_libraries_in_workers_start_no_threads(before, monkeypatch):
+    """Two workers with two threads each in NumPy's library rendered 17 frames/s where one thread each makes 100."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+        if before:
+            monkeypatch.setenv(name, before)
+    assert list(run_all([partial(os.getenv, "OPENBLAS_NUM_THREADS")] * 2, 2, chunk=1)) == ["1", "1"]
+    assert os.getenv("OPENBLAS_NUM_THREADS") == before
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("count", [0, 1, 200])
 def test_results_come_in_order(workers, count):
