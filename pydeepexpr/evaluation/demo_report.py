@@ -88,7 +88,7 @@ def _lead() -> str:
     return (
         "<p>DeepExpr (Aneja et al., ACCV 2016) looks at a photograph of a face and finds the frames of a stylized "
         "character that carry the same expression. Here all of it was built without any data: people and characters "
-        "rendered from numbers, a network that learned seven expressions from the people’s faces, and its last layers "
+        "rendered from numbers, a network that learned seven expressions from the people’s faces, and its features "
         "tuned for each character. The people who ask below were never seen in training, and the characters answer "
         "with frames between key poses that were never trained on.</p>\n"
     )

@@ -269,6 +269,21 @@ def test_a_shadow_falls_away_from_the_lamp():
     assert 0.32 < soft[4] < 0.64
 
 
+def test_every_lamp_casts_its_own_shadow():
+    """From the right 0.5 of white and a full shadow 3 cm to the left, from the left 0.3 and half a shadow; the third
+    lamp casts none. The cosine of all is 0.8."""
+    lamps = (
+        Light((0.0, 0.6, 0.8), (0.1, 0.1, 0.1)),
+        Light((0.6, 0.0, 0.8), (0.5, 0.5, 0.5), shadow=1.0),
+        Light((-0.6, 0.0, 0.8), (0.3, 0.3, 0.3), shadow=0.5),
+    )
+    scene = join([rectangle(-1.5, 1.5, -6, 6, z=4.0, colour=BLACK), rectangle(-14, 14, -14, 14)])
+    for order in (lamps, lamps[::-1], (lamps[1], lamps[0], lamps[2])):
+        row = brightness(render(scene, CAMERA, Lights(order), 512, 1))[256]
+        at = [row[round(CAMERA.project([[x, 0, 0]], 512)[0, 0])] for x in (-8.0, -3.0, 3.0, 8.0)]
+        np.testing.assert_allclose(at, 0.8 * np.array([0.9, 0.4, 0.75, 0.9]), atol=0.01)
+
+
 @pytest.mark.parametrize("towards", [(0.0, 0.0, 1.0), (-0.6, 0.0, 0.8), (0.0, 1.0, 0.0), (0.5, -0.7, 0.5)])
 def test_nothing_stands_in_its_own_light(towards):
     with_shadow, without = (
