@@ -159,7 +159,7 @@ def demo_stages(folder: Path, scale: Scale, characters: Sequence[str] | None = N
         Stage("human network", f"train it on them from nothing, {scale.epochs:g} epochs", train),
         Stage("cast", f"render {of_cast:,} frames of {len(names)} characters", cast),
         Stage("frames", "register them, write each character's LMDBs, divided by key pose", register),
-        Stage("fine-tuning", f"lead each character’s features to the people’s, {scale.finetune_epochs:g} epochs", finetune),
+        Stage("fine-tuning", f"lead each one’s features to the people’s, {scale.finetune_epochs:g} epochs", finetune),
         Stage("features", "what the networks say of the test images", features),
         Stage("scores", "recognition, retrieval and the papers' Table 1", scores),
         Stage("sheets", "the characters' answers to people never seen, an expression a sheet", sheets),

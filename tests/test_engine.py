@@ -75,8 +75,8 @@ def test_a_tool_runs_on_the_installed_pycaffe(tiny, tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[:2] == ["stand-in: cpu", "stand-in: net"]
     store = FeatureStore.open(tmp_path / "store")
-    np.testing.assert_allclose(store.fc6, tiny.store.fc6, rtol=1e-5)
-    np.testing.assert_allclose(store.prob, tiny.store.prob, rtol=1e-5)
+    np.testing.assert_allclose(store.fc6, tiny.store.fc6, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(store.prob, tiny.store.prob, rtol=1e-5, atol=1e-6)
 
 
 def test_unknown_choice(monkeypatch):

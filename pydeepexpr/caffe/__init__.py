@@ -24,6 +24,7 @@ from pydeepexpr.caffe.mode import (
     solver_count,
     solver_rank,
 )
+from pydeepexpr.caffe.nccl import NCCL
 from pydeepexpr.caffe.net import Net
 from pydeepexpr.caffe.net_spec import NetSpec, params, to_proto
 from pydeepexpr.caffe.solver import Solver
@@ -39,6 +40,7 @@ from pydeepexpr.caffe.solvers import (
 from pydeepexpr.caffe.timer import Timer
 
 __all__ = [
+    "NCCL",
     "TEST",
     "TRAIN",
     "AdaDeltaSolver",

@@ -86,20 +86,14 @@ class Assembly:
         if layer.shares_data:
             for top in tops:
                 top.share_data(bottoms[0])
-        shapes = [blob.shape for blob in bottoms]
         with naming(layer):
             layer.build(bottoms, tops)
             self._share_parameters(layer)
             layer.reshape(bottoms, tops)
-        for name, shape, blob in zip(bottom_names, shapes, bottoms, strict=True):
-            if blob.shape != shape:
-                raise UserError(
-                    f"layer {layer.name!r} ({layer.type}) makes {blob.shape} of {shape} and so cannot work in place; "
-                    f"give its top another name than {name!r}"
-                )
         step = make_step(layer, bottoms, tops, _loss_weights(layer, top_names))
         step.seed_losses()
-        layer.fill_tops(*tops)
+        with naming(layer):
+            layer.fill_tops(*tops)
         self.steps.append(step)
         self.bottoms.append(bottom_names)
         self.tops.append(top_names)

@@ -28,13 +28,15 @@ def autocast() -> AbstractContextManager:
 
 @contextmanager
 def naming(layer: Layer) -> Iterator[None]:
-    """Let every error inside a layer name it, and make PyTorch's one of the user's."""
+    """Let every error inside a layer name it, those of PyTorch and NumPy too. A user's layer sees to it itself."""
     try:
         yield
-    except (RuntimeError, IndexError) as error:
-        if isinstance(error, UserError) and f"layer {layer.name!r}" in str(error):
+    except (RuntimeError, IndexError, ValueError, OverflowError, MemoryError) as error:
+        is_named = isinstance(error, UserError) and f"layer {layer.name!r}" in str(error)
+        if is_named or isinstance(layer, PythonLayer):
             raise
-        raise UserError(f"layer {layer.name!r} ({layer.type}): {str(error).splitlines()[0]}") from error
+        said = str(error) or type(error).__name__
+        raise UserError(f"layer {layer.name!r} ({layer.type}): {said.splitlines()[0]}") from error
 
 
 class _Graph(NamedTuple):
@@ -114,6 +116,7 @@ class Step:
 
     def _put(self, blob: Blob, top: torch.Tensor) -> None:
         if blob.diff_memory.shape != top.shape:
+            self.layer.check_in_place(self.bottoms, blob, tuple(top.shape))
             with self._seeding():
                 blob.reshape(*top.shape)
         if not self.layer.shares_data:

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from multiprocessing import connection, get_context, parent_process
+from multiprocessing import connection, get_context, parent_process, resource_tracker
 from multiprocessing.process import BaseProcess
 
 import torch
@@ -24,7 +24,7 @@ _TOLD = 75  # exit status of a process that has told its error
 
 
 def launch(work: Callable[[], int | None], count: int) -> int:
-    """Call `work` in so many new processes, as torchrun would start them, and return 0 or the status of one that failed.
+    """Call `work` in so many new processes, as torchrun would start them; return 0, or the status of one that failed.
 
     Within it `parallel.joined` makes a group of them. Signals that this process gets (Ctrl-C, SIGTERM, SIGHUP) go to
     the first of them, and a stop from there to all. When one fails the others end too, and all end with this process.
@@ -62,6 +62,7 @@ def launch(work: Callable[[], int | None], count: int) -> int:
 @contextlib.contextmanager
 def _blocked() -> Iterator[None]:
     """Let the signals wait, in what is started here too, until it is ready for them."""
+    resource_tracker.ensure_running()  # it unblocks signals when it starts
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
         yield
@@ -104,14 +105,11 @@ def _outcome(processes: Sequence[BaseProcess], inboxes: Sequence[connection.Conn
     """Return the exit status of the whole, or raise why it failed: what one told that did not end after another."""
     told = [inbox.recv() for inbox in inboxes if inbox.poll()]
     causes = [error for error in told if not isinstance(error, Ended)]
-    causes += [
-        UserError(
-            f"process {rank} of the {len(processes)} that train together was ended by "
-            f"{signal.Signals(-process.exitcode).name} (out of memory?)"
-        )
-        for rank, process in enumerate(processes)
-        if (process.exitcode or 0) < 0
-    ]
+    for rank, process in enumerate(processes):
+        if (process.exitcode or 0) < 0:
+            name = signal.Signals(-process.exitcode).name
+            hint = " (out of memory?)" if name == "SIGKILL" else ""
+            causes.append(UserError(f"process {rank} of the {len(processes)} was ended by {name}{hint}"))
     silent = [process.exitcode for process in processes if process.exitcode not in (None, 0, _TOLD)]
     if causes or (told and not silent):
         raise (causes or told)[0]

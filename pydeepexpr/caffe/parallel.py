@@ -11,6 +11,7 @@ logs, takes snapshots and shows its own batch's loss.
 import contextlib
 import logging
 import os
+import re
 import socket
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
@@ -94,8 +95,9 @@ class Group(Alone):
             memory.put(part.view(memory.shape))
 
     def close(self, together: bool) -> None:
-        """Leave. When all leave together NCCL's communicators end too; else it would wait for the others."""
+        """Leave. When all leave together NCCL's communicators end too; else that would wait for the others."""
         dist.destroy_process_group(self._control)
+        del self._control  # only then gloo closes its connections, by which the others learn of it
         if together or dist.get_backend() != "nccl":
             dist.destroy_process_group()
 
@@ -105,8 +107,14 @@ def _meeting() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        why = str(error).splitlines()[0]
-        raise Ended(f"another process of this training has ended or cannot be reached ({why}); see its error") from None
+        raise Ended(
+            f"another process of this training has ended or cannot be reached ({_reason(error)}); see its error"
+        ) from None
+
+
+def _reason(error: Exception) -> str:
+    """Return the first sentence of PyTorch's message, without the place in its sources."""
+    return re.sub(r"^\[\S+:\d+\] ", "", str(error)).splitlines()[0].split(". ")[0]
 
 
 _groups: list[Alone] = [Alone()]
@@ -196,8 +204,7 @@ def join(address: str | None = None, count: int = -1, rank: int = -1) -> Group:
         dist.init_process_group("nccl" if on_gpu else "gloo", address, world_size=count, rank=rank)
         return Group()
     except (RuntimeError, ValueError) as error:
-        why = str(error).splitlines()[0]
-        raise UserError(f"cannot join the other processes of this training: {why}") from None
+        raise UserError(f"cannot join the other processes of this training: {_reason(error)}") from None
 
 
 def _place(count: int, rank: int) -> None:

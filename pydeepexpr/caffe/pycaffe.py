@@ -2,6 +2,7 @@
 
 from pydeepexpr.caffe.blob import Blob, BlobVec
 from pydeepexpr.caffe.layers.python import Layer
+from pydeepexpr.caffe.nccl import NCCL
 from pydeepexpr.caffe.net import Net
 from pydeepexpr.caffe.solver import Solver
 from pydeepexpr.caffe.solvers import (
@@ -16,6 +17,7 @@ from pydeepexpr.caffe.solvers import (
 from pydeepexpr.caffe.timer import Timer
 
 __all__ = [
+    "NCCL",
     "AdaDeltaSolver",
     "AdaGradSolver",
     "AdamSolver",

@@ -27,9 +27,13 @@ from pydeepexpr.errors import UserError
 
 __all__ = ["Solver", "read_param"]
 
+_APART = 0x9E3779B1  # between the seeds of two processes: far within the 32 bits that PyTorch's CPU generator looks at
+
 
 class Solver:
     """A training; a kind of solver is a subclass that names a row of `updates.METHODS`.
+
+    Made within `parallel.joined`, it trains together with the solvers of other processes.
 
     Parameters
     ----------
@@ -185,7 +189,7 @@ class Solver:
 
     def _seed_iteration(self) -> None:
         """Seed dropout by the iteration, so that a resumed training draws what the uninterrupted one draws."""
-        torch.manual_seed(self.seed + 1 + self.iter + (mode.solver_rank() << 48))
+        torch.manual_seed(self.seed + 1 + self.iter + mode.solver_rank() * _APART)
 
     def _compute_gradients(self) -> float:
         last = len(self.net.layers) - 1

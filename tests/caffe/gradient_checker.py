@@ -60,12 +60,13 @@ def check_gradients(make_net, kind, *bottoms, parameters="", tops=1, phase=caffe
     phase : int
         `TRAIN` or `TEST`.
 
-    Bottoms that the type sends no gradient (`no_gradient_to`) must have none; parameters whose lr_mult is 0 are left
-    alone. A loss is differentiated as it is, other layers' tops in a random direction.
+    Bottoms that the type sends no gradient (`no_gradient_to`, `constants`) must have none; parameters whose lr_mult is
+    0 are left alone. A loss is differentiated as it is, other layers' tops in a random direction.
     """
     net = layer_net(make_net, kind, *bottoms, parameters=parameters, tops=tops, phase=phase)
     layer = net.layer_dict["l"]
-    checked = {f"bottom {k}": net.blobs[f"in{k}"] for k in range(len(bottoms)) if k not in layer.no_gradient_to}
+    fixed = {*layer.no_gradient_to, *layer.constants}
+    checked = {f"bottom {k}": net.blobs[f"in{k}"] for k in range(len(bottoms)) if k not in fixed}
     for k, blob in enumerate(net.params.get("l", ())):
         if k >= len(layer.param.param) or layer.param.param[k].lr_mult:
             blob.data[...] = spaced(blob.shape, 90 + k)
@@ -81,7 +82,7 @@ def check_gradients(make_net, kind, *bottoms, parameters="", tops=1, phase=caffe
 
     objective()
     net.backward(**weights)
-    for k in layer.no_gradient_to:
+    for k in fixed:
         assert k >= len(bottoms) or not net.blobs[f"in{k}"].diff.any()
     for name, blob in checked.items():
         numeric = np.zeros(blob.shape)

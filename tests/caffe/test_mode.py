@@ -67,4 +67,4 @@ def test_the_place_among_several_solvers():
     caffe.set_solver_rank(3)
     caffe.set_multiprocess(True)
     assert (caffe.solver_count(), caffe.solver_rank(), mode.is_root_solver()) == (4, 3, False)
-    assert caffe.has_nccl() is False
+    assert caffe.has_nccl() is True

@@ -133,7 +133,8 @@ def test_statistics_are_stored_with_the_model(make_net, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "more", ["param { lr_mult: 1 }", "param { }", "param { lr_mult: 0 } param { lr_mult: 0 } param { lr_mult: 2 }"]
+    "more",  # of three, all are set to 0, as UpgradeNetBatchNorm does
+    ["param { lr_mult: 1 }", "param { }", "param { lr_mult: 0 } param { lr_mult: 2 }"],
 )
 def test_statistics_cannot_learn(make_net, more):
     with pytest.raises(UserError, match=r"layer 'l' \(BatchNorm\) .* lr_mult: 0"):

@@ -8,6 +8,7 @@ from pydeepexpr.caffe.commands.ahead import in_order
 from pydeepexpr.caffe.commands.databases import BACKEND, SOURCES
 from pydeepexpr.caffe.commands.registry import command
 from pydeepexpr.caffe.datum import array_to_blobproto, datum_to_image
+from pydeepexpr.caffe.datum_source import DatumSource
 from pydeepexpr.caffe.log import log
 from pydeepexpr.errors import UserError
 from pydeepexpr.files import atomic_file
@@ -35,7 +36,7 @@ def compute_image_mean(flags: SimpleNamespace, source: str, output: str | None =
         log.info("mean_value channel [%d]: %g", channel, plane.mean())
 
 
-def _mean_image(source) -> np.ndarray:
+def _mean_image(source: DatumSource) -> np.ndarray:
     """Return the mean of all images as C×H×W float64."""
 
     def image_of(record: tuple[bytes, bytes]) -> tuple[bytes, np.ndarray]:

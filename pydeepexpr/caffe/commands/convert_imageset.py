@@ -13,7 +13,7 @@ from pydeepexpr.caffe.commands.databases import BACKEND, new_database
 from pydeepexpr.caffe.commands.flags import Flag
 from pydeepexpr.caffe.commands.registry import command
 from pydeepexpr.caffe.datum import decode_image
-from pydeepexpr.caffe.layers.image_data import _read_list
+from pydeepexpr.caffe.layers.image_data import read_list
 from pydeepexpr.caffe.log import log
 from pydeepexpr.caffe.proto import caffe_pb2 as pb
 from pydeepexpr.caffe.readers import read_bytes
@@ -41,7 +41,7 @@ class _Record(NamedTuple):
     resize_width=Flag(0, "width to give to the images, 0: as they are"),
     resize_height=Flag(0, "height to give to the images, 0: as they are"),
     check_size=Flag(False, "check that all images have one size"),
-    encoded=Flag(False, "store encoded images, the files as they are where they need no change"),
+    encoded=Flag(False, "store the files as they are, even with -gray; encoded anew if resized or of another type"),
     encode_type=Flag("", "what to encode the images as (png, jpg …); by the files' names unless told"),
 )
 def convert_imageset(flags: SimpleNamespace, root: str, list_file: str, database: str) -> None:
@@ -52,7 +52,7 @@ def convert_imageset(flags: SimpleNamespace, root: str, list_file: str, database
     """
     if bool(flags.resize_width) != bool(flags.resize_height) or min(flags.resize_width, flags.resize_height) < 0:
         raise UserError("-resize_width and -resize_height are given together, above 0, or left out")
-    lines = _read_list(list_file)
+    lines = read_list(list_file)
     if flags.shuffle:
         log.info("Shuffling data")
         np.random.default_rng(mode.random_seed()).shuffle(lines)

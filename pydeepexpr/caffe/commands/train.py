@@ -26,10 +26,10 @@ __all__ = ["train"]
 def train(flags: SimpleNamespace) -> int | None:
     """Train or fine-tune a model.
 
-    Needs -solver. Without -gpu the solver's solver_mode and device_id count, and without a CUDA device it is the CPU.
-    Ctrl-C ends the iteration under way and takes a snapshot, a second one ends at once. On several GPUs each takes the
-    prototxt's batch; `torchrun --nproc-per-node N -m pydeepexpr.caffe train …` does the same on several machines or on
-    the CPU.
+    Needs -solver. Without -gpu the solver's solver_mode and device_id choose the device; without any it is the CPU.
+    Ctrl-C ends the iteration under way and takes a snapshot, a second one ends at once. On several GPUs each takes
+    the prototxt's batch; `torchrun --nproc-per-node N -m pydeepexpr.caffe train …` does the same on several machines,
+    or on the CPU.
     """
     param = _resolved(flags)
     gpus = gpus_named(flags.gpu) or gpus_of_solver(param)

@@ -77,7 +77,16 @@ class Layer:
     def reshape(self, bottoms: Sequence[Blob], tops: Sequence[Blob]) -> None:
         """Give the tops the shapes that follow from the bottoms' (pycaffe's `Layer.reshape`)."""
         for top, shape in zip(tops, self.top_shapes(*(blob.shape for blob in bottoms)), strict=True):
+            self.check_in_place(bottoms, top, shape)
             top.reshape(*shape)
+
+    def check_in_place(self, bottoms: Sequence[Blob], top: Blob, shape: Shape) -> None:
+        """Raise a UserError if a top that is also a bottom would get another shape."""
+        if top.shape != shape and top in bottoms:
+            raise UserError(
+                f"layer {self.name!r} ({self.type}) makes {tuple(shape)} of {top.shape} and so cannot work in place; "
+                "give its top another name"
+            )
 
     def setup(self, *bottoms: Shape) -> None:
         """Make the parameter blobs for bottoms of these shapes. Called once."""

@@ -43,6 +43,8 @@ def softmax(layer: Layer, x: Tensor) -> Tensor:
 @layer_function("Split", tops=(1, None), shares_data=True)
 def split(layer: Layer, x: Tensor) -> tuple[Tensor, ...]:
     """Give every top the bottom's values; the gradients of the tops add up."""
+    if layer.param.bottom[0] in layer.param.top:
+        raise UserError(f"layer {layer.name!r} (Split) cannot work in place; give its tops other names")
     return tuple(x.view_as(x) for _ in layer.param.top)
 
 

@@ -66,8 +66,12 @@ class Sliding(Layer):
         raise NotImplementedError
 
     def forward(self, *inputs: Tensor) -> list[Tensor]:
-        bottoms = len(self.param.bottom)
-        return [self._slide_batch(x, inputs[bottoms:]) for x in inputs[:bottoms]]
+        count = len(self.param.bottom)
+        bottoms, parameters = inputs[:count], inputs[count:]
+        shapes = [tuple(x.shape) for x in bottoms]
+        if len(set(shapes)) > 1:
+            raise UserError(f"layer {self.name!r} ({self.type}) takes bottoms of one shape, not {shapes}")
+        return [self._slide_batch(x, parameters) for x in bottoms]
 
     def _slide_batch(self, x: Tensor, parameters: Sequence[Tensor]) -> Tensor:
         if x.dim() != self.axis + 1 + len(self.kernel):
@@ -104,8 +108,6 @@ class _Weighted(Sliding):
                 f"layer {self.name!r} ({self.type}) has {len(bottoms)} bottom(s) and {len(self.param.top)} top(s); "
                 "give one top for each bottom"
             )
-        if len(set(bottoms)) > 1:
-            raise UserError(f"layer {self.name!r} ({self.type}) takes bottoms of one shape, not {list(bottoms)}")
         if not p.num_output or not p.group:
             raise UserError(f"layer {self.name!r} ({self.type}) needs num_output and group above 0")
         inputs, self.group = bottoms[0][self.axis], p.group

@@ -37,7 +37,7 @@ class ImageData(TransformingReader):
         if p.new_height * p.new_width > _MOST_PIXELS:
             self.refuse(f"cannot resize to {p.new_width}×{p.new_height}: that is too large for an image")
         super().setup()
-        self._lines = _read_list(p.source)
+        self._lines = read_list(p.source)
         self._skipped = int(np.random.default_rng(self.seed).integers(p.rand_skip)) if p.rand_skip else 0
         if self._skipped >= len(self._lines):
             self.refuse(f"cannot skip {self._skipped} images (rand_skip): {p.source} lists {len(self._lines)}")
@@ -70,7 +70,7 @@ class ImageData(TransformingReader):
             raise UserError(f"the image {path}: {error}") from None
 
 
-def _read_list(source: str) -> list[tuple[str, int]]:
+def read_list(source: str) -> list[tuple[str, int]]:
     """Return the paths and labels that a list names."""
     text = read_bytes(source, "list of images").decode("utf-8", "surrogateescape")
     lines = []

@@ -3,6 +3,7 @@
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from pydeepexpr.caffe.datum import blobproto_to_array
@@ -101,10 +102,10 @@ def _labels(
     return labels, valid
 
 
-def _rows(scores: Tensor) -> Tensor:
+def _rows(layer: Layer, scores: Tensor) -> Tensor:
     """Return the scores in float32, all of a sample's along one axis."""
-    scores = torch.atleast_1d(scores).float()
-    return scores.reshape(len(scores), math.prod(scores.shape[1:]))
+    check_batch(layer, scores)
+    return scores.float().reshape(len(scores), math.prod(scores.shape[1:]))
 
 
 def _total(losses: Tensor, valid: Tensor | None) -> Tensor:
@@ -156,7 +157,7 @@ class InfogainLoss(Layer):
                 f"layer {self.name!r} (InfogainLoss) needs an infogain matrix of {classes}×{classes} values for its "
                 f"{classes} classes, not {tuple(gains.shape)}"
             )
-        gains = gains.to(scores.device).reshape(classes, classes)[labels.movedim(axis, -1).squeeze(-1)]
+        gains = F.embedding(labels.movedim(axis, -1).squeeze(-1), gains.to(scores.device).reshape(classes, classes))
         log_prob = torch.log_softmax(scores.float(), axis)
         losses = -gains.movedim(-1, axis) * _AtLeast.apply(log_prob, math.log(_LEAST))
         top = _total(losses, valid) / normalizer(p.normalization, labels.shape, axis, valid)
@@ -166,7 +167,7 @@ class InfogainLoss(Layer):
 @layer_function("MultinomialLogisticLoss", bottoms=(2, 2), is_loss=True, no_gradient_to=(1,))
 def multinomial_logistic_loss(layer: Layer, probabilities: Tensor, labels: Tensor) -> Tensor:
     """−log of the labelled class's probability, averaged over the batch."""
-    rows = _rows(probabilities)
+    rows = _rows(layer, probabilities)
     labels, _ = _labels(layer, rows, labels, 1)
     return -_AtLeast.apply(rows.gather(1, labels), _LEAST).log().sum() / len(rows)
 
@@ -177,7 +178,7 @@ def hinge_loss(layer: Layer, scores: Tensor, labels: Tensor) -> Tensor:
 
     t is 1 for the labelled class and −1 for the others.
     """
-    rows = _rows(scores)
+    rows = _rows(layer, scores)
     labels, _ = _labels(layer, rows, labels, 1)
     margins = (1 + rows * torch.ones_like(rows).scatter_(1, labels, -1)).relu()
     if layer.param.hinge_loss_param.norm == pb.HingeLossParameter.L2:

@@ -30,7 +30,7 @@ def arg_max(layer: Layer, x: Tensor) -> Tensor:
     """
     p = layer.param.argmax_param
     has_axis = p.HasField("axis")
-    axis = canonical_axis(p.axis, x.dim()) if has_axis else 1
+    axis = canonical_axis(p.axis, x.dim()) if has_axis else 1 + canonical_axis(0, x.dim())
     rows = x if has_axis else x[:, None].flatten(1)
     size = rows.shape[axis]
     if not 1 <= p.top_k <= size:
