@@ -10,6 +10,7 @@ from pydeepexpr.caffe.layers.base import Layer, make_layer
 from pydeepexpr.caffe.need import gradient_needs
 from pydeepexpr.caffe.proto import caffe_pb2 as pb
 from pydeepexpr.caffe.upgrade import upgrade_net
+from pydeepexpr.caffe.weights import matched
 from pydeepexpr.errors import UserError
 
 __all__ = ["Assembly"]
@@ -88,6 +89,9 @@ class Assembly:
                 top.share_data(bottoms[0])
         with naming(layer):
             layer.build(bottoms, tops)
+            if param.blobs:
+                for array, values in matched(layer.blobs, param, "the description"):
+                    array[...] = values
             self._share_parameters(layer)
             layer.reshape(bottoms, tops)
         step = make_step(layer, bottoms, tops, _loss_weights(layer, top_names))

@@ -19,7 +19,7 @@ from pydeepexpr.files import atomic_file
 if TYPE_CHECKING:
     from pydeepexpr.caffe.net import Net
 
-__all__ = ["load_weights", "save_weights"]
+__all__ = ["load_weights", "matched", "save_weights"]
 
 
 def _stored_shape(proto: pb.BlobProto, axes: int) -> tuple[int, ...]:
@@ -53,15 +53,18 @@ def load_weights(net: "Net", path: str | os.PathLike) -> None:
     copies = []
     for stored in model.layer:
         if stored.name in layers:
-            copies += _matched(layers[stored.name].blobs, stored, os.fspath(path))
+            copies += matched(layers[stored.name].blobs, stored, os.fspath(path))
         else:
             log.info("Ignoring source layer %s", stored.name)
     for array, values in copies:
         array[...] = values
 
 
-def _matched(blobs: Sequence[Blob], stored: pb.LayerParameter, path: str) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return the arrays of a layer's blobs with the stored values for them, if all of them fit."""
+def matched(blobs: Sequence[Blob], stored: pb.LayerParameter, path: str) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the arrays of a layer's blobs with the values for them that a stored layer holds, if all of them fit.
+
+    `path` says in the error what holds the stored layer.
+    """
     if len(stored.blobs) != len(blobs):
         raise UserError(
             f"{path} has {len(stored.blobs)} parameter blobs for layer {stored.name!r}, the net {len(blobs)}; "

@@ -91,7 +91,7 @@ def test_shared_data_is_one_array_and_diffs_stay_apart():
     ],
 )
 def test_a_blob_has_caffes_limits(shape, said):
-    # Blob::Reshape: CHECK_LE(shape.size(), kMaxBlobAxes), CHECK_GE(shape[i], 0), "blob size exceeds INT_MAX"
+    # Caffe's Blob::Reshape allows 32 axes at most, none negative, and 2³¹ − 1 values
     blob = Blob(2)
     for make in (Blob, blob.reshape):
         with pytest.raises(UserError, match=said):

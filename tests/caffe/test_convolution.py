@@ -187,7 +187,7 @@ def test_engines_and_ways_to_compute_give_the_same(told):
     ("shape", "axis"), [((2, 3, 2, 5, 4), 2), ((2, 3, 2, 5, 4), -3), ((2, 5, 4), 0), ((3, 2, 6), 1)]
 )
 def test_axes_before_the_channels_are_the_batch(kind, shape, axis):
-    # base_conv_layer.cpp: num_ = bottom.count(0, channel_axis)
+    # base_conv_layer.cpp: all axes before the channels together count as the batch
     x = spaced(shape)
     told = "kernel_size: 2" + (" num_output: 4" if kind != "Im2col" else "")
     channels = axis % len(shape)

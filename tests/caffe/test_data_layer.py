@@ -124,8 +124,7 @@ def test_grey_images_forced_to_colour_and_back(make_net, make_lmdb, images):
 
 
 def test_rand_skip_begins_at_a_random_record_before_its_limit(make_net, image_lmdb):
-    # data_param's comment in caffe.proto: rand_skip is a number not larger than … batch-wise start; data_layer.cpp
-    # skips rand() % rand_skip records
+    # data_layer.cpp skips fewer records than rand_skip, drawn by lot
     starts = set()
     for seed in range(12):
         caffe.set_random_seed(seed)

@@ -56,7 +56,7 @@ def test_one_layer_that_uses_a_blob_twice_gets_two_copies():
 
 
 def test_a_loss_weight_is_the_first_use():
-    # insert_splits.cpp: "A use of a top blob as a loss should be handled similarly to the use as a bottom"
+    # insert_splits.cpp: a loss weight counts as one more use of a top
     got = insert_splits(net(layer("d", [], ["x"], "loss_weight: 3") + layer("a", ["x"], ["a"])))
     assert list(got.layer[1].loss_weight) == [3, 0] and not any(got.layer[0].loss_weight)
     assert list(got.layer[2].bottom) == ["x_d_0_split_1"]

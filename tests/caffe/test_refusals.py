@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pydeepexpr import caffe
+from pydeepexpr.caffe.proto import caffe_pb2 as pb
 from pydeepexpr.errors import UserError
 
 sys.modules["layers_of_refusals"] = sys.modules[__name__]  # pytest imports tests under longer names
@@ -166,7 +167,20 @@ def test_a_mistake_in_a_users_layer_stays_what_it_is(make_net):
         make_net(X + layer("Python", "x", "t", 'python_param { module: "layers_of_refusals" layer: "Short" }'))
 
 
-# Old descriptions
+# Descriptions in other forms
+
+
+def test_a_description_with_parameters_begins_with_them(make_net, tmp_path):
+    # a layer of Caffe's takes the parameters that stand in its description
+    net = make_net(X + learned("l"))
+    net.params["l"][0].data[...] = np.arange(180).reshape(3, 60)
+    net.save(tmp_path / "n.caffemodel")
+    stored = pb.NetParameter.FromString((tmp_path / "n.caffemodel").read_bytes())
+    again = caffe.Net(stored, caffe.TEST)
+    np.testing.assert_array_equal(again.params["l"][0].data, net.params["l"][0].data)
+    del stored.layer[-1].blobs[1:]
+    with pytest.raises(UserError, match="layer 'l'"):
+        caffe.Net(stored, caffe.TEST)
 
 
 def test_a_net_given_as_a_message_is_upgraded_as_one_in_a_file(make_net):
