@@ -93,7 +93,8 @@ def registration_matrix(landmarks: np.ndarray, alignment: str = "affine") -> np.
     if given.shape != (NUM_LANDMARKS, 2) or not np.isfinite(given).all():
         raise UserError(f"landmarks must be 49 finite points (49, 2), got {given.shape}")
     source, target = given[list(STABLE_POINTS)], _mean_face()[list(STABLE_POINTS)]
-    centre, spread = source.mean(axis=0), source.std() or 1.0
+    centre = source.mean(axis=0)
+    spread = (source - centre).std() or 1.0
     source = (source - centre) / spread
     weights = np.ones(len(source))
     if np.linalg.matrix_rank(source, tol=1e-3) < 2 or np.linalg.det(_affine(source, target, weights)[0]) <= 0:
