@@ -118,8 +118,8 @@ retrieve: $(STORE)/meta.json  ## rank STORE for the photograph QUERY=… and dra
 demo: $(READY)  ## all of DeepExpr without data, on rendered people and characters; ends with a report; resumes
 	@$(RUN) tools/demo.py
 
-bench: $(READY)  ## measure training against plain PyTorch, and rendering
-	$(RUN) benchmarks/training.py --device $(DEVICE)
+bench: $(READY)  ## measure the engine against plain PyTorch and OpenCV, and rendering
+	$(RUN) benchmarks/networks.py --device $(DEVICE)
 	$(RUN) benchmarks/rendering.py
 
 clean:  ## remove caches (never data, runs or stores)

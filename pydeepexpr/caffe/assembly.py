@@ -59,6 +59,7 @@ class Assembly:
         self.learnable: list[tuple[Blob, pb.ParamSpec]] = []
         self._owners: dict[str, int] = {}  # a shared parameter's name → its place among the learnable ones
         self._unused: dict[str, None] = {}
+        self._makers: dict[str, Layer] = {}  # what a blob's values come from: the last layer that has it as a top
         for layer_param in self.param.layer:
             self._add(layer_param, state.phase)
         self.outputs = sorted(self._unused)
@@ -95,6 +96,8 @@ class Assembly:
             self._share_parameters(layer)
             layer.reshape(bottoms, tops)
         step = make_step(layer, bottoms, tops, _loss_weights(layer, top_names))
+        step.overwrites = layer.overwrites and bottom_names == top_names and self._makers[top_names[0]].lends_top
+        self._makers.update(dict.fromkeys(top_names, layer))
         step.seed_losses()
         with naming(layer):
             layer.fill_tops(*tops)

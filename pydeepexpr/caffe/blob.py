@@ -77,6 +77,11 @@ class Memory:
         else:
             self._tensor, self._host_is_newer = None, False
 
+    def let_go(self) -> None:
+        """Free the memory unless the user was shown it: for what is about to be put anew, and is zeros until then."""
+        if self._host is None:
+            self._tensor = None
+
     def reshape(self, shape: Sequence[int]) -> None:
         """Change the shape; contents stay where the count of elements does, and become zeros where it changes."""
         shape = tuple(shape)

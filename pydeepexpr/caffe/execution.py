@@ -66,11 +66,14 @@ class Step:
         One for each top.
     needs : list of bool
         Whether each bottom, and then each parameter, needs a gradient.
+    overwrites : bool
+        Whether the layer works in its bottom's memory.
     """
 
     def __init__(self, layer: Layer, bottoms: list[Blob], tops: list[Blob], loss_weights: list[float]):
         self.layer, self.bottoms, self.tops, self.loss_weights = layer, bottoms, tops, loss_weights
         self.needs: list[bool] = []
+        self.overwrites = False
         self._recorded: _Graph | None = None
 
     def reshape(self) -> None:
@@ -103,6 +106,8 @@ class Step:
         with naming(self.layer):
             inputs = [self._read(blob) for blob in self.bottoms]
             inputs += [blob.data_memory.tensor() for blob in self.layer.blobs]
+            if self.overwrites:
+                self.layer.overwrite(inputs[0])
             graph = self._apply(inputs, record=self.layer.is_training and any(self.needs))
         for blob, top in zip(self.tops, graph.tops or (), strict=False):
             if top is not None:
@@ -112,14 +117,15 @@ class Step:
     def _read(self, blob: Blob) -> torch.Tensor:
         """Return a bottom's tensor: a copy where the layer works in place on memory that the user was shown."""
         memory = blob.data_memory
-        return memory.tensor().clone() if blob in self.tops and memory.is_shown() else memory.tensor()
+        copies = blob in self.tops and memory.is_shown() and not self.overwrites
+        return memory.tensor().clone() if copies else memory.tensor()
 
     def _put(self, blob: Blob, top: torch.Tensor) -> None:
         if blob.diff_memory.shape != top.shape:
             self.layer.check_in_place(self.bottoms, blob, tuple(top.shape))
             with self._seeding():
                 blob.reshape(*top.shape)
-        if not self.layer.shares_data:
+        if not (self.layer.shares_data or self.overwrites):
             blob.data_memory.put(top)
 
     def _apply(self, inputs: Sequence[torch.Tensor], record: bool) -> "_Graph":
@@ -129,8 +135,9 @@ class Step:
             for leaf, need in zip(leaves, self.needs, strict=True):
                 leaf.requires_grad_(need)
         versions = [leaf._version for leaf in leaves]
+        compute = self.layer.from_top if self.overwrites else self.layer.forward
         with torch.set_grad_enabled(record):
-            return _Graph(leaves, versions, self.layer.forward(*leaves), record)
+            return _Graph(leaves, versions, compute(*leaves), record)
 
     def backward(self, keep: bool = False) -> None:
         """Compute the gradients that are needed.

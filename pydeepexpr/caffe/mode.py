@@ -75,6 +75,13 @@ def set_random_seed(seed: int) -> None:
     torch.manual_seed(seed)
 
 
+def seed_draws(seed: int) -> None:
+    """Seed what PyTorch draws from now on: `torch.manual_seed`, which takes a tenth of a tiny net's iteration."""
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(seed)
+
+
 def device() -> torch.device:
     """Return the device of blobs made now."""
     return torch.device("cuda", _state["device_id"]) if _state["gpu"] else torch.device("cpu")

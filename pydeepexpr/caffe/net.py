@@ -323,6 +323,15 @@ class Net:
         for blob, _ in self.learnable:
             blob.diff_memory.clear()
 
+    def let_blob_diffs_go(self) -> None:
+        """Free the memory of the blobs' gradients, but for the seeds of losses and what the user has looked at.
+
+        For a solver's iteration: between forward and backward they would lie there from the iteration before.
+        """
+        for name, blob in self.blobs.items():
+            if not self.blob_loss_weights[name]:
+                blob.diff_memory.let_go()
+
     def reshape(self) -> None:
         """Give every blob the shape that follows from the inputs' shapes."""
         for step in self.steps:

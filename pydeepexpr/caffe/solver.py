@@ -189,12 +189,13 @@ class Solver:
 
     def _seed_iteration(self) -> None:
         """Seed dropout by the iteration, so that a resumed training draws what the uninterrupted one draws."""
-        torch.manual_seed(self.seed + 1 + self.iter + mode.solver_rank() * _APART)
+        mode.seed_draws(self.seed + 1 + self.iter + mode.solver_rank() * _APART)
 
     def _compute_gradients(self) -> float:
         last = len(self.net.layers) - 1
         loss = 0.0
         for _ in range(self.param.iter_size):
+            self.net.let_blob_diffs_go()
             loss += self.net.forward_range(0, last)
             self.net.backward_range(last, 0)
         return loss / self.param.iter_size

@@ -327,3 +327,31 @@ def test_bottoms_that_do_not_fit_the_weights_any_more(shape):
     with pytest.raises(UserError, match=r"layer 'l' \(Convolution\)") as error:
         run(net, np.zeros(shape))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("shape", "kernel", "pad", "group"),
+    [
+        ((2, 3, 5, 4), (5, 4), (0, 0), 1),  # one window, the whole bottom: an inner product
+        ((2, 3, 5, 4), (5, 4), (1, 0), 1),
+        ((2, 4, 5, 4), (5, 4), (0, 0), 2),
+        ((2, 3, 6), (6,), (0,), 1),
+        ((1, 16, 100, 101), (3, 3), (1, 1), 1),  # a large map
+    ],
+)
+def test_each_way_of_computing_it_gives_pytorchs_values_and_gradients(shape, kernel, pad, group):
+    window = fields(kernel, (1,), pad, (1,))
+    net = one_layer("Convolution", shape, parameters=f"convolution_param {{ num_output: 6 group: {group} {window} }}")
+    rng = np.random.default_rng(0)
+    values = [rng.normal(size=s).astype(np.float32) for s in (shape, *(blob.shape for blob in net.params["l"]))]
+    parts = [torch.tensor(part, requires_grad=True) for part in values]
+    y = {1: F.conv1d, 2: F.conv2d}[len(kernel)](*parts, padding=pad, groups=group)
+    dy = rng.normal(size=y.shape).astype(np.float32)
+    y.backward(torch.tensor(dy))
+    for blob, array in zip(net.params["l"], values[1:], strict=True):
+        blob.data[...] = array
+    np.testing.assert_allclose(run(net, values[0])[0], y.detach().numpy(), rtol=1e-4, atol=1e-4)
+    net.backward(top0=dy)
+    got = [net.blobs["in0"].diff, *(blob.diff for blob in net.params["l"])]
+    for gradient, part in zip(got, parts, strict=True):
+        np.testing.assert_allclose(gradient, part.grad.numpy(), rtol=1e-3, atol=2e-3)

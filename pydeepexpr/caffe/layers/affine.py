@@ -38,6 +38,7 @@ class Scale(Layer):
     """y = x · s, or x · s + b with `bias_term`; s is learned, or the second bottom."""
 
     bottoms = (1, 2)
+    lends_top = True
 
     def setup(self, bottom: Shape, factor: Shape | None = None) -> None:
         p = self.param.scale_param
@@ -59,6 +60,7 @@ class Bias(Layer):
     """y = x + b; b is learned, or the second bottom."""
 
     bottoms = (1, 2)
+    lends_top = True
 
     def setup(self, bottom: Shape, bias: Shape | None = None) -> None:
         if bias is None:

@@ -40,6 +40,9 @@ class Layer:
         Bottoms whose gradient is left out without a word.
     shares_data : bool
         Whether the tops are the bottom's very memory, so that what is written to one is read from all.
+    lends_top : bool
+        Whether the tops are memory of their own that the gradient does not read, so that a layer in place may work
+        in it.
     """
 
     bottoms: tuple[int, int | None] = (1, 1)
@@ -48,6 +51,7 @@ class Layer:
     no_gradient_to: tuple[int, ...] = ()
     constants: tuple[int, ...] = ()
     shares_data = False
+    lends_top = False
 
     def __init__(self, param: pb.LayerParameter):
         self.param = param
@@ -100,6 +104,19 @@ class Layer:
 
     def forward(self, *inputs: Tensor) -> Sequence[Tensor] | None:
         """Return the tops from the bottoms, followed by the parameters. None leaves a top, or all, as they are."""
+        raise NotImplementedError
+
+    @property
+    def overwrites(self) -> bool:
+        """Whether the layer can work in its bottom's memory, by `overwrite`, and knows its gradient from its top."""
+        return False
+
+    def overwrite(self, x: Tensor) -> None:
+        """Turn the bottom into the top, in its memory."""
+        raise NotImplementedError
+
+    def from_top(self, y: Tensor) -> Sequence[Tensor]:
+        """Return the top, as `forward` would have made it of the bottom whose gradient this has."""
         raise NotImplementedError
 
     def fill_tops(self, *tops: Blob) -> None:

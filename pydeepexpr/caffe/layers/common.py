@@ -13,6 +13,8 @@ from pydeepexpr.errors import UserError
 class InnerProduct(Layer):
     """y = x · Wᵀ + b over the axes from `axis` on. W is (num_output, K), or (K, num_output) if transposed."""
 
+    lends_top = True
+
     def setup(self, bottom: Shape) -> None:
         p = self.param.inner_product_param
         if not p.num_output:

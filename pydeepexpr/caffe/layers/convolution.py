@@ -12,6 +12,7 @@ from pydeepexpr.caffe.layers.windows import columns
 from pydeepexpr.errors import UserError
 
 _CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+_LARGE_MAP = 100 * 100  # pixels
 _TRANSPOSED = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
 
 
@@ -28,10 +29,10 @@ class Sliding(Layer):
         self.dilation = self._sizes("dilation", None, axes, 1)
         if not all((*self.kernel, *self.stride, *self.dilation)):
             raise UserError(f"layer {self.name!r} ({self.type}) needs kernel_size, stride and dilation above 0")
-        reach = tuple((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
-        if any(size < 1 for size in self.places(bottom[self.axis + 1 :], reach)):
+        self.reach = tuple((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
+        if any(size < 1 for size in self.places(bottom[self.axis + 1 :], self.reach)):
             raise UserError(
-                f"layer {self.name!r} ({self.type}): a window of {reach} with the pad {self.pad} does not suit "
+                f"layer {self.name!r} ({self.type}): a window of {self.reach} with the pad {self.pad} does not suit "
                 f"the bottom {bottom}"
             )
 
@@ -98,6 +99,7 @@ class _Weighted(Sliding):
     """Convolution and Deconvolution: several bottoms of one shape go, each by itself, through the same weights."""
 
     bottoms, tops = (1, None), (1, None)
+    lends_top = True
     transposed = False
 
     def setup(self, *bottoms: Shape) -> None:
@@ -127,10 +129,11 @@ class Convolution(_Weighted):
     """Correlation with learned kernels: weights (num_output, C / group, kernel…) and a bias (num_output)."""
 
     def slide(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        if self.group == 1 and not any(self.pad) and tuple(x.shape[2:]) == self.reach == self.kernel:
+            # The window is the whole bottom: an inner product, which is many times as fast.
+            return F.linear(x.flatten(1), weight.flatten(1), bias).reshape(len(x), -1, *[1] * len(self.kernel))
         convolve = _CONVOLUTIONS.get(len(self.kernel), _convolve)
-        # Channels last in memory: convolution, pooling and LRN are all faster there.
-        x = x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
-        return convolve(x, weight, bias, self.stride, self.pad, self.dilation, self.group)
+        return convolve(_laid_out(x), weight, bias, self.stride, self.pad, self.dilation, self.group)
 
 
 @layer("Deconvolution")
@@ -144,8 +147,17 @@ class Deconvolution(_Weighted):
 
     def slide(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         deconvolve = _TRANSPOSED.get(len(self.kernel), _deconvolve)
-        x = x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
-        return deconvolve(x, weight, bias, self.stride, self.pad, 0, self.group, self.dilation)
+        return deconvolve(_laid_out(x), weight, bias, self.stride, self.pad, 0, self.group, self.dilation)
+
+
+def _laid_out(x: Tensor) -> Tensor:
+    """Return an image bottom as convolution takes it fastest: channels last in memory, where pooling and LRN are, too.
+
+    But on the CPU the gradients of large maps of many channels take twice as long there.
+    """
+    if x.dim() != 4 or (x.device.type == "cpu" and x.shape[1] >= 16 and x.shape[2] * x.shape[3] >= _LARGE_MAP):
+        return x.contiguous()
+    return x.contiguous(memory_format=torch.channels_last)
 
 
 def _convolve(x, weight, bias, stride, pad, dilation, group) -> Tensor:

@@ -22,7 +22,7 @@ def _largest(first: Tensor, second: Tensor, *others: Tensor) -> Tensor:
     return reduce(_larger, others, torch.where(first > second, first, second))
 
 
-@layer_function("Eltwise", bottoms=(2, None))
+@layer_function("Eltwise", bottoms=(2, None), lends_top=True)
 def eltwise(layer: Layer, *bottoms: Tensor) -> Tensor:
     """Product, sum weighted by `coeff`, or maximum of the bottoms.
 

@@ -22,23 +22,26 @@ class _AcrossChannels(torch.autograd.Function):
         x = x.permute(0, 2, 3, 1)  # N×H×W×C
         channel = torch.arange(x.shape[-1], device=x.device)
         band = ((channel[:, None] - channel).abs() <= size // 2).to(x.dtype)
-        scale = torch.mul(x, x).matmul(band).mul_(alpha / size).add_(k)
-        if beta == 0.75:  # the usual exponent, without the slow power
-            root = scale.rsqrt()
-            power = root.sqrt().mul_(root)
-        else:
-            power = scale.pow(-beta)
-        ctx.save_for_backward(x, scale, power, band)
-        ctx.factor = 2 * alpha * beta / size
-        return (x * power).permute(0, 3, 1, 2)
+        scale = torch.mul(x, x).matmul(band.mul(alpha / size)).add_(k)
+        ctx.save_for_backward(x, scale, band)
+        ctx.factor, ctx.beta = 2 * alpha * beta / size, beta
+        return _power(scale, beta).mul_(x).permute(0, 3, 1, 2)
 
     @staticmethod
     def backward(ctx, dy):
-        x, scale, power, band = ctx.saved_tensors
-        dy = dy.permute(0, 2, 3, 1)
-        dx = dy * power
+        x, scale, band = ctx.saved_tensors
+        # s^−β is made once more: keeping it would cost as much memory as the top.
+        dx = _power(scale, ctx.beta).mul_(dy.permute(0, 2, 3, 1))
         ratio = torch.mul(dx, x).div_(scale).matmul(band).mul_(x)
         return dx.sub_(ratio, alpha=ctx.factor).permute(0, 3, 1, 2), None, None, None, None
+
+
+def _power(scale: Tensor, beta: float) -> Tensor:
+    """Return scale^−β, for the usual exponent without the slow power."""
+    if beta != 0.75:
+        return scale.pow(-beta)
+    root = scale.rsqrt()
+    return root.sqrt().mul_(root)
 
 
 @layer_function("LRN")

@@ -11,11 +11,43 @@ from pydeepexpr.caffe.proto import caffe_pb2 as pb
 from pydeepexpr.errors import UserError
 
 
-@layer_function("ReLU")
-def relu(layer: Layer, x: Tensor) -> Tensor:
+class _ReLUFromTop(torch.autograd.Function):
+    """The gradient of a ReLU of which only the top is left: it has the bottom's sign."""
+
+    @staticmethod
+    def forward(ctx, y, slope):
+        ctx.save_for_backward(y)
+        ctx.slope = slope
+        return y.view_as(y)
+
+    @staticmethod
+    def backward(ctx, dy):
+        (y,) = ctx.saved_tensors
+        if ctx.slope:
+            return torch.ops.aten.leaky_relu_backward(dy, y, ctx.slope, True), None
+        return torch.ops.aten.threshold_backward(dy, y, 0), None
+
+
+@layer("ReLU")
+class ReLU(Layer):
     """y = max(x, 0) + negative_slope · min(x, 0)."""
-    slope = layer.param.relu_param.negative_slope
-    return F.leaky_relu(x, slope) if slope else F.relu(x)
+
+    @property
+    def slope(self) -> float:
+        return self.param.relu_param.negative_slope
+
+    def forward(self, x: Tensor) -> tuple[Tensor]:
+        return (F.leaky_relu(x, self.slope) if self.slope else F.relu(x),)
+
+    @property
+    def overwrites(self) -> bool:
+        return self.slope >= 0
+
+    def overwrite(self, x: Tensor) -> None:
+        F.leaky_relu_(x, self.slope) if self.slope else F.relu_(x)
+
+    def from_top(self, y: Tensor) -> tuple[Tensor]:
+        return (_ReLUFromTop.apply(y, self.slope),)
 
 
 @layer("PReLU")

@@ -20,6 +20,8 @@ class BatchNorm(Layer):
     the other two are divided by. Forward changes them; solvers do not.
     """
 
+    lends_top = True
+
     def setup(self, bottom: Shape) -> None:
         specs = self.param.param
         if any(spec.lr_mult for spec in specs):

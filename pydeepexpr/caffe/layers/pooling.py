@@ -153,6 +153,7 @@ def _max_pool(
     ):  # more than PyTorch pads
         x = F.pad(x, (pad[1], beyond[1], pad[0], beyond[0]), value=torch.finfo(x.dtype).min)
         (top, left), pad, ceil = pad, (0, 0), False
+    x = x.contiguous(memory_format=torch.channels_last)  # ten times as fast on the CPU
     if not with_mask:
         return (F.max_pool2d(x, kernel, stride, pad, ceil_mode=ceil),)
     y, at = F.max_pool2d(x, kernel, stride, pad, ceil_mode=ceil, return_indices=True)
