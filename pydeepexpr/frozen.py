@@ -13,11 +13,12 @@ from pathlib import Path
 import lmdb
 import numpy as np
 import torch
+from google.protobuf import text_format
 
-from pydeepexpr import caffe
 from pydeepexpr.caffe.datum import datum_to_image, floats_to_datum
 from pydeepexpr.caffe.graph import filter_net
 from pydeepexpr.caffe.lmdb_source import LmdbSource
+from pydeepexpr.caffe.mode import TEST, TRAIN
 from pydeepexpr.caffe.proto import caffe_pb2 as pb
 from pydeepexpr.caffe.transform import Cut, Transformer
 from pydeepexpr.cli import progress
@@ -32,7 +33,7 @@ CROPS = (1, 2, 10)
 
 _FUNCTIONS = ("Convolution", "InnerProduct", "LRN", "Pooling", "ReLU")
 _BATCH = 50
-_PLACES = {caffe.TRAIN: "train_lmdb", caffe.TEST: "val_lmdb"}
+_PLACES = {TRAIN: "train_lmdb", TEST: "val_lmdb"}
 
 
 def frozen_layers(net: pb.NetParameter, state: pb.NetState) -> list[pb.LayerParameter]:
@@ -45,7 +46,7 @@ def frozen_layers(net: pb.NetParameter, state: pb.NetState) -> list[pb.LayerPara
     """
     training = pb.NetState()
     training.CopyFrom(state)
-    training.phase = caffe.TRAIN
+    training.phase = TRAIN
     layers = list(filter_net(net, training).layer)
     for layer in layers:  # they are chosen now, and stand in a net without stages later
         del layer.include[:], layer.exclude[:]
@@ -109,8 +110,9 @@ def compute_once(
         try:
             with atomic_directory(folder) as partial:
                 for phase, layer in sources.items():
-                    count = crops if phase == caffe.TRAIN else 1
-                    _write(partial / _PLACES[phase], _Prefix(layer, frozen, weights), count, seed)
+                    count = crops if phase == TRAIN else 1
+                    place = partial / _PLACES[phase]
+                    _write(place, _Prefix(layer, frozen, weights, place.with_suffix(".prototxt")), count, seed)
                 write_json(partial / "frozen.json", made_of)
         except (OSError, lmdb.Error) as error:
             raise UserError(f"cannot write {folder}: {getattr(error, 'strerror', None) or error}") from error
@@ -132,7 +134,7 @@ def compute_once(
 
 
 def _phase(data: pb.LayerParameter) -> int:
-    return data.include[0].phase if data.include else caffe.TRAIN
+    return data.include[0].phase if data.include else TRAIN
 
 
 def _is_fixed(layer: pb.LayerParameter) -> bool:
@@ -151,18 +153,24 @@ def _holds(folder: Path, made_of: dict[str, object]) -> bool:
 
 
 class _Prefix:
-    """The frozen layers as a function of the images of one Data layer."""
+    """The frozen layers, written to `file` as a net, as a function of the images of one Data layer."""
 
-    def __init__(self, data: pb.LayerParameter, frozen: list[pb.LayerParameter], weights: list[Path]) -> None:
+    def __init__(
+        self, data: pb.LayerParameter, frozen: list[pb.LayerParameter], weights: list[Path], file: Path
+    ) -> None:
+        from pydeepexpr.engine import caffe
+
         self.source = LmdbSource(data.data_param.source)
-        self.transformer = Transformer(data.transform_param, caffe.TEST)
+        self.transformer = Transformer(data.transform_param, TEST)
         _, first = next(self.source.records())
         shape = (_BATCH, *self.transformer.top_shape(self._image(first)))
         given = pb.LayerParameter(name="data", type="Input", top=data.top[:1])
         given.input_param.shape.add(dim=shape)
-        self.net = caffe.Net(pb.NetParameter(name="frozen", layer=[given, *frozen]), caffe.TEST)
+        net = pb.NetParameter(name="frozen", layer=[given, *frozen])
+        file.write_text(text_format.MessageToString(net), encoding="utf-8")
+        self.net = caffe.Net(str(file), TEST)
         for path in weights:
-            self.net.copy_from(path)
+            self.net.copy_from(str(path))
         self.input, self.output = data.top[0], frozen[-1].top[0]
 
     def crops(self, count: int) -> Iterator[tuple[int, np.ndarray]]:

@@ -1,6 +1,8 @@
-"""Training a network: a solver resolved for the data at hand, run, and turned into a model with its card."""
+"""Training a network: a solver resolved for the data at hand, run, and turned into a model with its card.
 
-import contextlib
+The run's folder keeps the solver and the net as files, and those are what the chosen Caffe (`engine.py`) trains from.
+"""
+
 import math
 import shutil
 import sys
@@ -8,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from google.protobuf import text_format
+from google.protobuf.message import Message
 from tqdm import tqdm
 
-from pydeepexpr import caffe, paths
+from pydeepexpr import engine, paths
 from pydeepexpr.caffe.lmdb_source import LmdbSource
-from pydeepexpr.caffe.log import log, log_to
+from pydeepexpr.caffe.mode import TEST, TRAIN
 from pydeepexpr.caffe.proto import caffe_pb2 as pb
 from pydeepexpr.caffe.readers import read_net, read_solver
 from pydeepexpr.card import write_card
@@ -88,13 +91,13 @@ def resolve(solver_file: Path, out: Path, options: Options) -> tuple[pb.SolverPa
     if options.stage is not None:
         _set_stage(solver, net, options.stage)
     layers = {layer.include[0].phase if layer.include else None: layer for layer in net.layer if layer.type == "Data"}
-    if caffe.TRAIN not in layers:
+    if TRAIN not in layers:
         raise UserError(f"the network {solver.net} has no Data layer for the phase TRAIN")
-    for phase, folder in ((caffe.TRAIN, "train_lmdb"), (caffe.TEST, "val_lmdb")):
+    for phase, folder in ((TRAIN, "train_lmdb"), (TEST, "val_lmdb")):
         if options.data is not None and phase in layers:
             layers[phase].data_param.source = str(options.data / folder)
     images = {phase: len(LmdbSource(layer.data_param.source)) for phase, layer in layers.items()}
-    epoch = math.ceil(images[caffe.TRAIN] / layers[caffe.TRAIN].data_param.batch_size)
+    epoch = math.ceil(images[TRAIN] / layers[TRAIN].data_param.batch_size)
     if options.epochs is not None:
         solver.max_iter = max(round(options.epochs * epoch), 1)
         solver.test_interval = solver.snapshot = min(epoch, solver.max_iter)
@@ -102,9 +105,9 @@ def resolve(solver_file: Path, out: Path, options: Options) -> tuple[pb.SolverPa
         solver.max_iter = options.iterations
     if options.drop_every is not None:
         solver.stepsize = max(round(options.drop_every * epoch), 1)
-    if caffe.TEST in layers:
+    if TEST in layers:
         del solver.test_iter[:]
-        solver.test_iter.append(math.ceil(images[caffe.TEST] / layers[caffe.TEST].data_param.batch_size))
+        solver.test_iter.append(math.ceil(images[TEST] / layers[TEST].data_param.batch_size))
     if options.seed is not None:
         solver.random_seed = options.seed
     solver.net = str(out / "train_val.prototxt")
@@ -121,26 +124,19 @@ def train(solver_file: Path, out: Path, options: Options, deploy: Path) -> Path 
     tuned_only = options.tuned_only or options.crops is not None
     if tuned_only and options.weights is None:
         raise UserError("--tuned-only and --crops build on --weights, which is not given")
+    _check_there("model", options.weights)
+    _check_there("solver state", options.snapshot)
+    engine.use_precision(options.precision)
     parents = weight_files(options.weights) if options.weights else []
     solver_param, net_param = resolve(solver_file, out, options)
-    out.mkdir(parents=True, exist_ok=True)
-    for name, message in (("solver.prototxt", solver_param), ("train_val.prototxt", net_param)):
-        with atomic_file(out / name) as partial:
-            partial.write_text(text_format.MessageToString(message), encoding="utf-8")
-    caffe.set_precision(options.precision)
-    to_run = solver_param if options.crops is None else _above_frozen(solver_param, net_param, parents, options.crops)
-    with _logging(out / "train.log"), contextlib.closing(caffe.get_solver(to_run)) as solver:
-        for weights in parents:
-            solver.net.copy_from(weights)
-        if options.snapshot is not None:
-            solver.restore(options.snapshot)
-        with _bar(solver):
-            solver.solve()
-        finished = solver.iter >= solver.param.max_iter
-        last = Path(f"{solver.param.snapshot_prefix}_iter_{solver.iter}.caffemodel")
+    to_run = _write_run(out, solver_param, net_param)
+    if options.crops is not None:
+        to_run = _above_frozen(solver_param, net_param, parents, options.crops)
+    done = _solve(to_run, out / "train.log", solver_param.max_iter, parents, options.snapshot)
     report(out)
-    if not finished:
+    if done < solver_param.max_iter:
         return None
+    last = Path(f"{solver_param.snapshot_prefix}_iter_{done}.caffemodel")
     model = out / f"{out.name}.caffemodel"
     if tuned_only:
         save_tuned(last, parents, model)
@@ -169,26 +165,59 @@ def train(solver_file: Path, out: Path, options: Options, deploy: Path) -> Path 
 
 def report(out: Path) -> None:
     """Write `log.csv` and `curve.png` from a run's log."""
-    rows = parse_log((out / "train.log").read_text(encoding="utf-8"))
+    rows = parse_log((out / "train.log").read_text(encoding="utf-8", errors="replace"))
     write_csv(out / "log.csv", rows)
     draw_curve(out / "curve.png", rows, title=out.name)
+
+
+def _check_there(what: str, file: Path | None) -> None:
+    """Refuse a file that does not exist; real Caffe would abort the process over it."""
+    if file is not None and not file.is_file():
+        raise UserError(f"cannot read the {what} {file}: there is no such file")
+
+
+def _write_run(folder: Path, solver: pb.SolverParameter, net: pb.NetParameter) -> Path:
+    """Write what to run, for the chosen Caffe and for later; return the solver's file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_text(folder / "train_val.prototxt", net)
+    return _write_text(folder / "solver.prototxt", solver)
+
+
+def _write_text(path: Path, message: Message) -> Path:
+    with atomic_file(path) as partial:
+        partial.write_text(text_format.MessageToString(message), encoding="utf-8")
+    return path
+
+
+def _solve(solver_file: Path, log: Path, last: int, parents: list[Path], snapshot: Path | None) -> int:
+    """Train from the parents' weights, or from a snapshot, to the iteration `last`; return how far it went.
+
+    Ctrl-C stops the own engine with a snapshot. In real Caffe it is a KeyboardInterrupt, raised where it next calls the
+    progress bar: what it has written before stays to resume from.
+    """
+    with engine.logging_to(log), engine.opened_solver(solver_file) as solver:
+        for weights in parents:
+            solver.net.copy_from(str(weights))
+        if snapshot is not None:
+            solver.restore(str(snapshot))
+        with tqdm(total=last, initial=solver.iter, unit="it", disable=not sys.stderr.isatty()) as bar:
+            solver.add_callback(lambda: None, bar.update)
+            solver.solve()
+        return solver.iter
 
 
 def _frozen_folder(solver: pb.SolverParameter) -> Path:
     return Path(solver.snapshot_prefix).parent / "frozen"
 
 
-def _above_frozen(
-    solver: pb.SolverParameter, net: pb.NetParameter, parents: list[Path], crops: int
-) -> pb.SolverParameter:
-    """Return a solver for what lies above the frozen layers, which are computed now, once."""
-    seed = max(solver.random_seed, 0)
-    rest = compute_once(net, solver.train_state, parents, _frozen_folder(solver), crops, seed)
+def _above_frozen(solver: pb.SolverParameter, net: pb.NetParameter, parents: list[Path], crops: int) -> Path:
+    """Compute the frozen layers, once; return the file of a solver for what lies above them."""
+    folder, seed = _frozen_folder(solver), max(solver.random_seed, 0)
+    rest = compute_once(net, solver.train_state, parents, folder, crops, seed)
     above = pb.SolverParameter()
     above.CopyFrom(solver)
-    above.ClearField("net")
-    above.net_param.CopyFrom(rest)
-    return above
+    above.net = str(folder / "train_val.prototxt")
+    return _write_run(folder, above, rest)
 
 
 def _set_stage(solver: pb.SolverParameter, net: pb.NetParameter, stage: str) -> None:
@@ -211,31 +240,9 @@ def newest_snapshot(out: Path) -> Path | None:
 def _test_transform(net: pb.NetParameter) -> pb.TransformationParameter:
     """Return how the net's pixels are prepared when testing."""
     data = [layer for layer in net.layer if layer.type == "Data"]
-    return next(
-        (layer for layer in data if any(rule.phase == caffe.TEST for rule in layer.include)), data[0]
-    ).transform_param
+    return next((layer for layer in data if any(rule.phase == TEST for rule in layer.include)), data[0]).transform_param
 
 
 def _hash_of_data(data: Path | None) -> str | None:
     made = data / "build.json" if data else None
     return sha256_of(made) if made and made.exists() else None
-
-
-@contextlib.contextmanager
-def _logging(path: Path):
-    """Append Caffe's log to a file, and show it where there is no terminal for a bar."""
-    with open(path, "a", encoding="utf-8") as file:
-        handlers = [log_to(file)] + ([] if sys.stderr.isatty() else [log_to(sys.stderr)])
-        try:
-            yield
-        finally:
-            for handler in handlers:
-                log.removeHandler(handler)
-
-
-@contextlib.contextmanager
-def _bar(solver):
-    """Show a progress bar on a terminal."""
-    with tqdm(total=solver.param.max_iter, initial=solver.iter, unit="it", disable=not sys.stderr.isatty()) as bar:
-        solver.add_callback(lambda: None, bar.update)
-        yield

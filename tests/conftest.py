@@ -13,6 +13,9 @@ import pytest
 
 from pydeepexpr.files import sha256_of
 
+#: A stand-in for an installed pycaffe, whose name clashes with what tests install as `caffe`.
+collect_ignore = ["pycaffe"]
+
 TINY_NET = """
 name: "tiny"
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 227 dim: 227 } } }

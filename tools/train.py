@@ -39,7 +39,7 @@ def main() -> int | None:
         "--resume", action="store_true", help="go on from the newest snapshot in --out, if there is one"
     )
     parser.add_argument("--seed", type=int, help="in the place of the solver's random_seed")
-    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
+    parser.add_argument("--precision", choices=engine.PRECISIONS, default="fp32")
     parser.add_argument("--device", choices=engine.DEVICES, default="auto")
     a = parser.parse_args()
     snapshot = a.snapshot

@@ -1,11 +1,14 @@
 """The messages hold what real Caffe wrote, default as Caffe documents, and number their enums as Caffe does."""
 
+import os
 import pickle
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from google.protobuf import descriptor_pool, text_format
+from google.protobuf import text_format
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
@@ -248,9 +251,19 @@ def test_the_generated_module_is_up_to_date():
     assert sorted(written) == sorted((m, f.name, f.number) for m in messages for f in messages[m].fields)
 
 
-def test_no_clash_with_an_installed_pycaffe():
-    assert caffe_pb2.DESCRIPTOR.name == "pydeepexpr/caffe/proto/caffe.proto"
-    assert caffe_pb2.DESCRIPTOR.pool is not descriptor_pool.Default()
+@pytest.mark.parametrize("implementation", ["upb", "python"])
+def test_no_clash_with_an_installed_pycaffe(implementation):
+    """Its messages have the same names; the older ones need protobuf's implementation in Python."""
+    script = """
+from pydeepexpr.caffe.proto import caffe_pb2 as own
+from caffe.proto import caffe_pb2 as pycaffes
+assert pycaffes.Datum.DESCRIPTOR.full_name == "caffe.Datum" and pycaffes.Datum is not own.Datum
+print(own.Datum.FromString(pycaffes.Datum(label=3).SerializeToString()).label)
+"""
+    pycaffe = Path(__file__).parents[1] / "pycaffe"
+    environment = {**os.environ, "PYTHONPATH": str(pycaffe), "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": implementation}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    assert done.stdout == "3\n", done.stderr
 
 
 def test_messages_travel_between_processes():
