@@ -1,11 +1,13 @@
 """A drop-in pycaffe on PyTorch: Caffe's networks, solvers and files, without Caffe."""
 
+from pydeepexpr.caffe import _caffe as _caffe
 from pydeepexpr.caffe import coord_map, draw, io, layers, net_spec, proto, pycaffe
+from pydeepexpr.caffe._caffe import __version__ as __version__
+from pydeepexpr.caffe._caffe import layer_type_list
 from pydeepexpr.caffe.blob import Blob
 from pydeepexpr.caffe.classifier import Classifier
 from pydeepexpr.caffe.detector import Detector
 from pydeepexpr.caffe.install import install
-from pydeepexpr.caffe.layers import LAYERS
 from pydeepexpr.caffe.layers.python import Layer
 from pydeepexpr.caffe.log import init_log
 from pydeepexpr.caffe.log import log_message as log
@@ -83,11 +85,3 @@ __all__ = [
     "solver_rank",
     "to_proto",
 ]
-
-#: The release of Caffe whose behaviour this is.
-__version__ = "1.0.0"
-
-
-def layer_type_list() -> list[str]:
-    """Return the names of the layer types that a prototxt may use."""
-    return sorted(LAYERS)

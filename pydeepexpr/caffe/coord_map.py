@@ -17,9 +17,11 @@ __all__ = [
     "AxisMismatchException",
     "UndefinedMapException",
     "compose",
+    "conv_params",
     "coord_map",
     "coord_map_from_to",
     "crop",
+    "crop_params",
     "inverse",
 ]
 
@@ -42,8 +44,14 @@ class AxisMismatchException(UserError):
     """Two maps that begin at different axes."""
 
 
-def _geometry(fn: Function) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
-    """Return axis, stride, extent of the (dilated) kernel − 1, and pad of a layer that looks at neighbourhoods."""
+def conv_params(fn: Function) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
+    """Return axis, stride, extent of the (dilated) kernel and pad of a layer that looks at neighbourhoods.
+
+    Raises
+    ------
+    UserError
+        If it has no kernel_size, or says something of height and width apart.
+    """
     params = fn.params.get("convolution_param", fn.params)
     if legacy := sorted(key for key in params if key.endswith(("_h", "_w"))):
         raise BadCrop(f"{fn.type_name} gives {', '.join(legacy)}; give kernel_size, stride and pad instead")
@@ -53,7 +61,13 @@ def _geometry(fn: Function) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
         np.array(params.get(key, default), ndmin=1)
         for key, default in (("kernel_size", 1), ("stride", 1), ("pad", 0), ("dilation", 1))
     )
-    return params.get("axis", 1), stride, (size - 1) * dilation, pad
+    return params.get("axis", 1), stride, (size - 1) * dilation + 1, pad
+
+
+def crop_params(fn: Function) -> tuple[int, np.ndarray]:
+    """Return the first axis that a Crop layer cuts, and its offsets."""
+    params = fn.params.get("crop_param", fn.params)
+    return params.get("axis", 2), np.array(params.get("offset", 0), ndmin=1)
 
 
 def coord_map(fn: Function) -> CoordMap:
@@ -65,17 +79,17 @@ def coord_map(fn: Function) -> CoordMap:
         If the layer's type has none.
     """
     if fn.type_name in ("Convolution", "Pooling", "Im2col"):
-        axis, stride, reach, pad = _geometry(fn)
-        return axis, 1 / stride, (pad - reach / 2) / stride
+        axis, stride, extent, pad = conv_params(fn)
+        return axis, 1 / stride, (pad - (extent - 1) / 2) / stride
     if fn.type_name == "Deconvolution":
-        axis, stride, reach, pad = _geometry(fn)
-        return axis, stride, reach / 2 - pad
+        axis, stride, extent, pad = conv_params(fn)
+        return axis, stride, (extent - 1) / 2 - pad
     if fn.type_name in PASS_THROUGH_LAYERS:
         return _IDENTITY
     if fn.type_name == "Crop":
-        params = fn.params.get("crop_param", fn.params)
+        axis, offset = crop_params(fn)
         # The map's axis is the one before the first that is cropped, as a convolution's is that of the channels.
-        return params.get("axis", 2) - 1, 1, -np.array(params.get("offset", 0), ndmin=1)
+        return axis - 1, 1, -offset
     raise UndefinedMapException(f"the layer type {fn.type_name} maps no coordinates")
 
 

@@ -20,6 +20,7 @@ __all__ = [
     "get_edge_label",
     "get_layer_label",
     "get_layer_lr_mult",
+    "get_pooling_types_dict",
     "get_pydot_graph",
 ]
 
@@ -33,6 +34,11 @@ _OTHER_COLOUR = "#6495ED"
 def choose_color_by_layertype(layertype: str) -> str:
     """Return the colour of a layer type, as ``#RRGGBB``."""
     return _COLOURS.get(layertype, _OTHER_COLOUR)
+
+
+def get_pooling_types_dict() -> dict[int, str]:
+    """Return the names of the kinds of pooling by their numbers."""
+    return {number: name for name, number in pb.PoolingParameter.PoolMethod.items()}
 
 
 def _first(values, default: int) -> int:
@@ -69,7 +75,7 @@ def get_layer_label(layer: pb.LayerParameter, rankdir: str, display_lrm: bool = 
             lines += [f"dilation: {p.dilation[0]}"]
     elif layer.type == "Pooling":
         p = layer.pooling_param
-        kind = pb.PoolingParameter.PoolMethod.Name(p.pool)
+        kind = get_pooling_types_dict()[p.pool]
         if p.global_pooling:
             lines[1] = f"(global {kind} {layer.type})"
         else:
@@ -152,6 +158,8 @@ def draw_net(
 ) -> bytes:
     """Return the picture of a network as the bytes of a file of the format `ext`, whatever Graphviz writes.
 
+    ``raw`` is the graph's own text, for which Graphviz need not be there.
+
     The other parameters are those of `get_pydot_graph`.
 
     Raises
@@ -160,6 +168,8 @@ def draw_net(
         If pydot or Graphviz is not installed, or Graphviz cannot write the format.
     """
     graph = get_pydot_graph(caffe_net, rankdir, phase=phase, display_lrm=display_lrm)
+    if ext == "raw":
+        return graph.to_string().encode()
     try:
         return graph.create(format=ext)
     except OSError as error:

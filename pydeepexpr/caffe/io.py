@@ -28,6 +28,22 @@ __all__ = [
 ]
 
 
+def __getattr__(name: str) -> object:
+    """Let scripts take from here what pycaffe's module imports for itself: `resize`, `zoom` and `skimage`."""
+    if name == "resize":
+        from skimage.transform import resize as found
+    elif name == "zoom":
+        from scipy.ndimage import zoom as found
+    elif name == "skimage":
+        import skimage.io
+        import skimage.transform
+
+        found = skimage
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return found
+
+
 def load_image(filename: str | os.PathLike, color: bool = True) -> np.ndarray:
     """Read an image file as an H×W×3 (RGB) or, with ``color=False``, H×W×1 array of float32 in [0, 1].
 
@@ -162,6 +178,7 @@ class Transformer:
         """Return what `preprocess` made as an image again, of the input's size."""
         self._shape(in_)
         values = np.array(data).squeeze()
+        dtype = np.result_type(values, np.float32)
         if in_ in self.input_scale:
             values = values / self.input_scale[in_]
         if in_ in self.mean:
@@ -172,7 +189,7 @@ class Transformer:
             values = values[np.argsort(self.channel_swap[in_])]
         if in_ in self.transpose:
             values = values.transpose(np.argsort(self.transpose[in_]))
-        return values
+        return values.astype(dtype, copy=False)
 
     def set_transpose(self, in_: str, order: Sequence[int]) -> None:
         """Order an image's axes: ``(2, 0, 1)`` makes C×H×W of H×W×C."""
@@ -194,23 +211,18 @@ class Transformer:
         self.raw_scale[in_] = scale
 
     def set_mean(self, in_: str, mean: np.ndarray) -> None:
-        """Subtract a mean: one value for each channel, or a C×H×W image in the network's order of channels.
-
-        An image of another height and width is resized to the input's.
-        """
+        """Subtract a mean: one value for each channel, or an image of the input's C×H×W."""
         channels, *size = self._shape(in_)[1:]
         mean = np.asarray(mean)
         if mean.ndim == 1:
             mean = mean[:, np.newaxis, np.newaxis]
         elif mean.ndim == 2:
             mean = mean[np.newaxis]
-        if mean.ndim != 3 or mean.shape[0] != channels:
+        if mean.shape not in ((channels, 1, 1), (channels, *size)):
             raise BadValue(
-                f"the mean of {in_!r} needs {channels} channels, as one value for each or as an image of C×H×W; "
-                f"it is {mean.shape}"
+                f"the mean of {in_!r} needs one value for each of its {channels} channels, or the input's shape "
+                f"{(channels, *size)}; it is {mean.shape}: take its mean over height and width, or resize it"
             )
-        if mean.shape[1:] not in ((1, 1), tuple(size)):
-            mean = resize_image(mean.transpose(1, 2, 0), size).transpose(2, 0, 1)
         self.mean[in_] = mean
 
     def set_input_scale(self, in_: str, scale: float) -> None:

@@ -38,8 +38,8 @@ def check_policy(param: pb.SolverParameter) -> None:
     policy = param.lr_policy
     if policy not in LR_POLICIES:
         raise UserError(f"lr_policy {policy!r} is unknown; use one of: {', '.join(LR_POLICIES)}")
-    if policy == "step" and param.stepsize <= 0:
-        raise UserError("lr_policy 'step' needs a stepsize above 0 in the solver")
+    if policy in ("step", "sigmoid") and param.stepsize <= 0:
+        raise UserError(f"lr_policy {policy!r} needs a stepsize above 0 in the solver")
     if policy == "poly" and param.max_iter <= 0:
         raise UserError("lr_policy 'poly' needs a max_iter above 0 in the solver")
     if policy in ("step", "exp", "inv", "multistep") and not param.gamma >= 0:

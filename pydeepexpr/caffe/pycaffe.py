@@ -1,4 +1,4 @@
-"""The names that scripts import from `caffe.pycaffe` and `caffe._caffe`."""
+"""The names that scripts import from `caffe.pycaffe`."""
 
 from pydeepexpr.caffe.blob import Blob, BlobVec
 from pydeepexpr.caffe.layers.python import Layer

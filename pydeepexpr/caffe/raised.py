@@ -1,8 +1,16 @@
 """Errors of a user that are also what pycaffe raises in their place, for scripts that catch it there."""
 
+import os
+import sysconfig
+import traceback
+
+import pydeepexpr
 from pydeepexpr.errors import UserError
 
-__all__ = ["BadCrop", "BadType", "BadValue", "UnknownField", "UnknownName"]
+__all__ = ["BadCrop", "BadType", "BadValue", "UnknownField", "UnknownName", "place_of"]
+
+_INSTALLED = [os.path.dirname(pydeepexpr.__file__), *map(sysconfig.get_path, ("stdlib", "purelib", "platlib"))]
+_NOT_THE_USERS = ("<frozen ", *(os.path.join(folder, "") for folder in _INSTALLED))
 
 
 class BadValue(UserError, ValueError):
@@ -28,3 +36,11 @@ class UnknownName(_Unknown, KeyError, ValueError):
 
 class UnknownField(_Unknown, AttributeError, KeyError):
     """A field that a message has not, or a blob that a `NetSpec` has not."""
+
+
+def place_of(error: BaseException) -> str | None:
+    """Return ``file.py:line`` of the innermost place in a user's code that an error came through, None if none."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if not frame.filename.startswith(_NOT_THE_USERS):
+            return f"{frame.filename}:{frame.lineno}"
+    return None

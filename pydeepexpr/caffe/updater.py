@@ -20,8 +20,12 @@ __all__ = ["Updater", "check_updates"]
 
 
 def check_updates(param: pb.SolverParameter, kind: str) -> None:
-    """Raise a UserError if a solver's rate, decay or settings of its method (a row of `METHODS`) cannot be."""
-    check_policy(param)
+    """Raise a UserError if a solver's rate, decay or settings of its method (a row of `METHODS`) cannot be.
+
+    A solver without an `lr_policy` may be made, as in Caffe; its first update raises the error.
+    """
+    if param.lr_policy:
+        check_policy(param)
     if param.regularization_type not in ("L1", "L2"):
         raise UserError(f"regularization_type {param.regularization_type!r} is unknown; use L1 or L2")
     METHODS[kind].check(param, kind)
@@ -89,6 +93,7 @@ class Updater:
 
     def _rate(self, iteration: int) -> float:
         p, before = self._param, self.drops
+        check_policy(p)
         self.drops = drops_at(p, iteration, before)
         if p.lr_policy == "multistep" and self.drops > before:
             log.info("MultiStep Status: Iteration %d, step = %d", iteration, self.drops)

@@ -2,6 +2,7 @@
 
 import io
 import signal
+import sys
 
 import lmdb
 import numpy as np
@@ -29,6 +30,18 @@ def clean_mode():
     torch.manual_seed(0)
     yield
     mode._state.update(before)
+
+
+@pytest.fixture(autouse=True)
+def uninstalled():
+    """Let the name `caffe`, which a net with a Python layer gives to the engine, be free again after each test."""
+    before = dict(sys.modules)
+    yield
+    for name in [name for name in sys.modules if f"{name}.".startswith("caffe.")]:
+        if name in before:
+            sys.modules[name] = before[name]
+        else:
+            del sys.modules[name]
 
 
 @pytest.fixture(autouse=True)

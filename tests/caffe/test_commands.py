@@ -65,6 +65,7 @@ def two_gpus(monkeypatch):
         ("-gray=T", {"gray": True}, ""),
         ("-backend leveldb", {"backend": "leveldb"}, ""),
         ("-gray -- -level a", {"gray": True}, "-level a"),
+        ("a -- -level b", {}, "a -level b"),
         ("- a", {}, "- a"),
     ],
 )
@@ -76,6 +77,8 @@ def test_flags_are_read_as_gflags_does(argv, changed, words):
 def test_what_follows_the_first_word_can_be_left_alone():
     values, rest = parse(["-gray", "a", "-level", "7", "--", "-x"], FLAGS, up_to_first_word=True)
     assert values.gray and values.level == 3 and rest == ["a", "-level", "7", "--", "-x"]
+    for argv in (["a", "--", "-x"], ["a", "--"], ["a", "b", "--"]):  # a word's place is counted from the end
+        assert parse(argv, FLAGS, up_to_first_word=True)[1] == argv
 
 
 @pytest.mark.parametrize(
@@ -197,6 +200,10 @@ def test_the_version_is_caffes(capsys):
         ("run", "run takes SCRIPT [ARGS...], none was given"),
         ("run none.py -x", "there is no script none.py"),
         ("run -x none.py", "there is no flag -x"),
+        ("run -- none.py -x", "there is no script none.py"),
+        ("-- run none.py", "there is no script none.py"),
+        ("train -- -solver s", "train takes flags only, not '-solver s'"),
+        ("train -solver none.prototxt --", "cannot read the solver none.prototxt"),
         ("time -log_dir none -model m", "No such file or directory"),
     ],
 )  # fmt: skip

@@ -9,6 +9,7 @@ import torch
 
 from pydeepexpr import caffe
 from pydeepexpr.caffe.__main__ import main
+from pydeepexpr.caffe.execution import Step
 from pydeepexpr.errors import UserError
 from tests.caffe.solver_texts import HEAD, PLAIN, data, fc
 
@@ -154,6 +155,20 @@ def test_the_time_of_each_layer(model, said, phase, layers):
     parts = {kind: sum(float(row[3]) for row in rows if row[2] == kind) for kind in ("forward", "backward")}
     assert 0 < parts["forward"] <= forward and 0 < parts["backward"] <= backward
     assert forward + backward <= both * 1.001 and both * 3 == pytest.approx(total, rel=1e-4)
+
+
+@pytest.mark.parametrize("phase", ["TRAIN", "TEST"])
+def test_a_network_without_a_loss_has_its_backward_measured(tmp_path, said, monkeypatch, phase):
+    # `caffe time` calls every layer's Backward; a deploy net's does not count as nothing
+    path = tmp_path / "net.prototxt"
+    prob = 'layer { name: "prob" type: "Softmax" bottom: "ip" top: "prob" }'
+    path.write_text('input: "data" input_shape { dim: 2 dim: 3 }\n' + fc("ip", "data", 3) + prob)
+    done = []
+    backward = Step.backward
+    monkeypatch.setattr(Step, "backward", lambda step, keep=False: done.append(step.layer.name) or backward(step, keep))
+    main(["time", "-model", str(path), "-iterations", "2", "-phase", phase])
+    assert done == ["prob", "ip"] * 3  # once before it counts
+    assert sum("Upgraded" in line for line in said()) == 1
 
 
 def test_layers_of_one_name_and_names_of_any_length(tmp_path, said):

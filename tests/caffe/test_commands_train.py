@@ -90,7 +90,7 @@ def test_a_training_and_its_log(lenet, tmp_path, capsys):
     assert [row[:2] for row in tested] == [("0", "acc"), ("1", "loss")] * 3
     assert float(tested[-1][2]) < float(tested[1][2])
     assert re.search(r"Starting Optimization\n.*Solving \n.*Learning Rate Policy: step\n", log)
-    assert log.rstrip().endswith("Optimization Done.")
+    assert log.count("Optimization Done.") == 2 and log.rstrip().endswith("Optimization Done.")  # solver's, command's
 
 
 def test_resumed_it_ends_as_uninterrupted(lenet, tmp_path, said):
@@ -204,12 +204,39 @@ def test_several_gpus_are_a_process_each(lenet, monkeypatch, said):
 
 
 @pytest.mark.slow
+def test_layers_in_python_find_the_engine_as_caffe(lenet, tmp_path, said, monkeypatch):
+    # Caffe's own binary runs such layers; two processes that train together do too
+    (tmp_path / "halving.py").write_text(
+        "import caffe\n"
+        "class Half(caffe.Layer):\n"
+        "    def setup(self, bottom, top): pass\n"
+        "    def reshape(self, bottom, top): top[0].reshape(*bottom[0].shape)\n"
+        "    def forward(self, bottom, top): top[0].data[...] = bottom[0].data / 2\n"
+        "    def backward(self, top, propagate_down, bottom): pass\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    half = 'layer { name: "half" type: "Python" bottom: "data" top: "half" PARAM }'
+    half = half.replace("PARAM", "python_param { module: 'halving' layer: 'Half' }")
+    solver = lenet("max_iter: 2", net=half + LENET.replace('bottom: "data"', 'bottom: "half"') + HEAD)
+    assert main(["train", "-solver", solver]) is None
+    alone = parameters(tmp_path / "out" / "solver_iter_2.caffemodel")
+    assert launch(partial(train._beside_others, COMMANDS["train"].parse(["-solver", solver])[0]), 2) == 0
+    assert not same(alone, parameters(tmp_path / "out" / "solver_iter_2.caffemodel"))  # a double batch
+    said()
+    model = ["-model", str(tmp_path / "net.prototxt"), "-iterations", "1"]
+    main(["time", *model])
+    assert any(line.startswith("      half\tbackward: ") for line in said())
+    main(["test", *model, "-weights", str(tmp_path / "out" / "solver_iter_2.caffemodel")])
+    assert said()[-1].startswith("loss = ")
+
+
+@pytest.mark.slow
 def test_two_processes_train_as_one_with_a_double_batch(lenet, tmp_path, image_lmdb, capfd):
     # on the CPU, as torchrun or -gpu starts them
     flags = COMMANDS["train"].parse(["-solver", lenet("max_iter: 3 display: 1", "two")])[0]
     assert launch(partial(train._beside_others, flags), 2) == 0
     log = capfd.readouterr().err
-    assert len(re.findall(r"Iteration \d \(", log)) == 3 and log.count("Optimization Done.") == 1
+    assert len(re.findall(r"Iteration \d \(", log)) == 3 and log.count("Optimization Done.") == 2  # of one
     net, solver = tmp_path / "net.prototxt", lenet("max_iter: 3", "one")
     net.write_text(net.read_text().replace("batch_size: 4", "batch_size: 8"))
     main(["train", "-solver", solver])
@@ -262,7 +289,8 @@ def test_a_hangup_takes_a_snapshot_and_ctrl_c_stops(started, tmp_path):
     assert goes_on(tmp_path)
     os.kill(process.pid, signal.SIGINT)
     assert process.wait(300) == 0
-    assert (tmp_path / "log").read_text().rstrip().endswith("Optimization stopped early.")
+    # caffe.cpp says that it is done after a stop too
+    assert re.search(r"Optimization stopped early\.\n.*Optimization Done\.\n$", (tmp_path / "log").read_text())
     found = {int(re.search(r"_iter_(\d+)\.", name)[1]) for name in files(tmp_path / "out")}
     assert len(found) == 2 and files(tmp_path / "out") == sorted(snapshot_files("solver", *found))
 

@@ -10,9 +10,11 @@ from pydeepexpr.caffe.coord_map import (
     AxisMismatchException,
     UndefinedMapException,
     compose,
+    conv_params,
     coord_map,
     coord_map_from_to,
     crop,
+    crop_params,
     inverse,
 )
 from pydeepexpr.errors import UserError
@@ -53,6 +55,20 @@ def test_maps_of_single_layers():
         assert_map(of(getattr(L, kind)(data)), None, 1, 0)
     with pytest.raises(UndefinedMapException, match="InnerProduct maps no coordinates"):
         of(L.InnerProduct(data))
+
+
+def test_parameters_of_single_layers():
+    # a kernel of 3 with dilation 4 reaches over 9 pixels
+    data = L.Input()
+    dilated = L.Convolution(data, convolution_param={"kernel_size": 3, "dilation": 4, "stride": [1, 2], "axis": 2})
+    for top, wanted in (
+        (dilated, (2, [1, 2], [9], [0])),
+        (L.Pooling(data, kernel_size=[2, 3], pad=1), (1, [1], [2, 3], [1])),
+    ):
+        axis, *rest = conv_params(top.fn)
+        assert (axis, *(part.tolist() for part in rest)) == wanted
+    assert crop_params(L.Crop(data, data, crop_param={"axis": 1, "offset": [3, 4]}).fn)[1].tolist() == [3, 4]
+    assert crop_params(L.Crop(data, data).fn) == (2, [0])
 
 
 def test_composition_and_inverse():

@@ -115,6 +115,18 @@ def test_pictures_come_from_graphviz(graphviz, tmp_path):
     assert b"Batch 50" not in (tmp_path / "net.png").read_bytes()
 
 
+def test_a_graphs_own_text_needs_no_graphviz(monkeypatch, tmp_path):
+    # draw_net_to_file of pycaffe: "Use '.raw' to output raw text that you can manually feed to graphviz"
+    pytest.importorskip("pydot")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    draw.draw_net_to_file(NET, tmp_path / "net.raw", "TB")
+    assert (tmp_path / "net.raw").read_text() == draw.get_pydot_graph(NET, "TB").to_string()
+
+
+def test_kinds_of_pooling_by_number():
+    assert draw.get_pooling_types_dict() == {0: "MAX", 1: "AVE", 2: "STOCHASTIC"}  # PoolMethod of caffe.proto
+
+
 def test_a_format_that_graphviz_does_not_know(graphviz, tmp_path):
     with pytest.raises(UserError, match="Graphviz cannot draw the network; does it write 'xyz'"):
         draw.draw_net(NET, "LR", "xyz")

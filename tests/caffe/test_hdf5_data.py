@@ -107,6 +107,14 @@ def test_the_order_follows_the_seed(make_net, listed):
     assert drawn(1) == drawn(1) != drawn(2)
 
 
+def test_each_layer_of_a_net_has_its_own_order(make_net, listed):
+    # Caffe shuffles by the one stream of the seed, so that no two layers do it alike
+    caffe.set_random_seed(3)
+    layer = text(listed, 13, "shuffle: true")
+    one, other, again = (labels(make_net(layer.replace('"rows"', f'"{name}"')), 2) for name in "aba")
+    assert one == again != other
+
+
 @pytest.mark.parametrize("batch", [0, 1, 3, 4, 10])
 @pytest.mark.parametrize("more", ["", "shuffle: true"])
 def test_skip_to_gives_the_batches_of_an_uninterrupted_run(make_net, listed, batch, more):

@@ -77,6 +77,16 @@ def test_the_order_follows_the_seed(make_net, listed):
     assert labels(1) == labels(1) != labels(2)
 
 
+def test_each_layer_of_a_net_has_its_own_order(make_net, listed):
+    # Caffe seeds each layer's shuffling anew from the one stream of the seed
+    caffe.set_random_seed(3)
+    layer = text(listed, "shuffle: true")
+    one, other, again = (
+        drawn(make_net(layer.replace('name: "data"', f'name: "{name}"'), caffe.TRAIN), 3)[1].tolist() for name in "aba"
+    )
+    assert one == again != other
+
+
 def test_rand_skip_begins_at_a_random_image_before_its_limit(make_net, listed):
     starts = set()
     for seed in range(12):

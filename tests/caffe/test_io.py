@@ -1,5 +1,8 @@
 """Images and messages as pycaffe's `caffe.io` makes them. Expected values are worked out by hand beside each test."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import skimage.io
@@ -91,6 +94,23 @@ def test_ten_crops_are_corners_centre_and_mirrors():
         io.oversample([image], (5, 3))
 
 
+def test_what_scripts_take_from_pycaffes_own_imports():
+    # `from skimage.transform import resize` and the like stand at the top of Caffe 1.0's io.py
+    image = np.linspace(0, 1, 48).reshape(4, 4, 3)
+    assert io.resize(image, (2, 2, 3)).shape == (2, 2, 3) and io.zoom(image, (2, 2, 1)).shape == (8, 8, 3)
+    assert io.skimage.img_as_float(np.uint8([255]))[0] == 1 and io.skimage.io.imread and io.skimage.transform.resize
+    with pytest.raises(AttributeError, match="no attribute 'skimag'"):
+        _ = io.skimag
+
+
+def test_none_of_these_is_loaded_before_it_is_asked_for():
+    loaded = (
+        "import sys, pydeepexpr.caffe; print([name for name in sys.modules if name in ('skimage', 'scipy.ndimage')])"
+    )
+    done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True)
+    assert done.stdout == "[]\n"
+
+
 # Transformer
 
 
@@ -112,6 +132,16 @@ def test_preprocessing_does_its_steps_in_caffes_order(transformer):
     np.testing.assert_allclose(got, expected, rtol=1e-6)
     np.testing.assert_array_equal(RAMP, kept)
     np.testing.assert_allclose(transformer.deprocess("data", got[None]), RAMP, atol=1e-4)
+
+
+@pytest.mark.parametrize(("given", "wanted"), [(np.float32, np.float32), (float, float), (np.uint8, np.float32)])
+def test_what_comes_back_has_the_blobs_type_whatever_the_mean_has(transformer, given, wanted):
+    # pycaffe works in place on a copy of the blob
+    transformer.set_mean("data", np.array([10.0, 20, 30]))
+    transformer.set_raw_scale("data", 255.0)
+    back = transformer.deprocess("data", np.ones((1, 3, 2, 2), given))
+    assert back.dtype == wanted
+    np.testing.assert_allclose(back[:, 0, 0], np.array([11, 21, 31]) / 255, rtol=1e-6)
 
 
 def test_preprocessing_resizes_first(transformer):
@@ -144,7 +174,6 @@ def test_deprocessing_undoes_preprocessing(order, swap, raw, scale):
         (np.array([1, 2, 3]), [1, 2, 3]),
         (np.arange(12).reshape(3, 2, 2), [0, 4, 8]),
         (np.array([1, 2, 3]).reshape(3, 1, 1), [1, 2, 3]),
-        (np.repeat(np.repeat(np.arange(12).reshape(3, 2, 2), 2, 1), 2, 2), [0, 4, 8]),
     ],
 )
 def test_means_of_all_kinds(transformer, mean, at_origin):
@@ -166,9 +195,10 @@ def test_a_flat_mean_serves_one_channel():
         (lambda t: t.set_transpose("data", (2, 0)), "needs its 3 axes once each"),
         (lambda t: t.set_transpose("data", (0, 1, 1)), "needs its 3 axes once each"),
         (lambda t: t.set_channel_swap("data", (1, 0)), "needs its 3 channels once each"),
-        (lambda t: t.set_mean("data", np.ones(2)), r"needs 3 channels.*it is \(2, 1, 1\)"),
-        (lambda t: t.set_mean("data", np.ones((4, 2, 2))), "needs 3 channels"),
-        (lambda t: t.set_mean("data", np.ones((1, 3, 2, 2))), "needs 3 channels"),
+        (lambda t: t.set_mean("data", np.ones(2)), r"for each of its 3 channels.*it is \(2, 1, 1\)"),
+        (lambda t: t.set_mean("data", np.ones((4, 2, 2))), "for each of its 3 channels"),
+        (lambda t: t.set_mean("data", np.ones((1, 3, 2, 2))), "for each of its 3 channels"),
+        (lambda t: t.set_mean("data", np.ones((3, 4, 4))), r"or the input's shape \(3, 2, 2\); it is \(3, 4, 4\)"),
         *[
             (lambda t, call=call: call(t), "'other' is not one of the net's inputs: data")
             for call in (

@@ -86,6 +86,7 @@ def test_no_policy_fails_or_leaves_the_range(policy, iteration, gamma, power):
         ("", "lr_policy '' is unknown; use one of: fixed, step, exp, inv, multistep, poly, sigmoid"),
         ('lr_policy: "Step"', "lr_policy 'Step' is unknown"),
         ('lr_policy: "step"', "lr_policy 'step' needs a stepsize above 0"),
+        ('lr_policy: "sigmoid" gamma: -1', "lr_policy 'sigmoid' needs a stepsize above 0"),
         ('lr_policy: "poly"', "lr_policy 'poly' needs a max_iter above 0"),
         ('lr_policy: "exp" gamma: -0.5', "lr_policy 'exp' needs a gamma of 0 or more, not -0.5"),
         ('lr_policy: "step" stepsize: 1 gamma: -1', "lr_policy 'step' needs a gamma of 0 or more"),

@@ -2,6 +2,7 @@
 
 import sys
 import traceback
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -274,8 +275,8 @@ def test_an_exception_keeps_its_type_and_traceback_and_the_log_names_the_layer(m
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (python("odd", "Times", module="no_such_module"), "layer 'odd' .*finds no module 'no_such_module'"),
-        (python("odd", "Times", module="json.no.such"), "layer 'odd' .*finds no module 'json.no.such'"),
+        (python("odd", "Times", module="no_such_module"), "layer 'odd' .*there is no module 'no_such_module'"),
+        (python("odd", "Times", module="json.no.such"), "layer 'odd' .*there is no module 'json.no.such'"),
         (python("odd", "Times", module=".relative"), "layer 'odd' .*cannot import the module '.relative'"),
         (python("odd", "Missing"), "'user_layers' has no class 'Missing' derived from caffe.Layer"),
         (python("odd", "NOT_A_LAYER"), "has no class 'NOT_A_LAYER' derived from caffe.Layer"),
@@ -288,11 +289,67 @@ def test_layers_that_cannot_be(make_net, text, said):
         make_net(HEAD + text).forward()
 
 
-def test_what_a_users_module_fails_to_import_is_not_blamed_on_the_prototxt(tmp_path, monkeypatch, make_net):
-    (tmp_path / "needs_more.py").write_text("import not_installed_here\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(ModuleNotFoundError, match="not_installed_here"):
-        make_net(HEAD + python("odd", "Times", module="needs_more"))
+@pytest.fixture
+def written(tmp_path, monkeypatch):
+    """A function that writes a module of layers, importable for this test alone, and returns its name."""
+
+    def write(text):
+        name = f"layers_of_{tmp_path.name}"
+        (tmp_path / f"{name}.py").write_text(text)
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.setitem(sys.modules, name, None)  # so that it is forgotten at the end
+        del sys.modules[name]
+        return name
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("import caffe\n\nimport not_installed_here", r"NAME\.py:3: No module named 'not_installed_here'"),
+        ("from caffe import no_such_name", r"NAME\.py:1: cannot import name 'no_such_name'"),
+        ("raise ImportError('\\n\\nno\\n  such')", r"NAME\.py:1: no such"),
+        ("def (:", r"invalid syntax \(NAME\.py, line 1\)"),
+    ],
+)
+def test_modules_that_cannot_be_imported(written, make_net, text, said):
+    name = written(text)
+    said = said.replace("NAME", name)
+    with pytest.raises(UserError, match=rf"^layer 'odd' \(Python, {name}\.Times\): cannot import .*{said}") as error:
+        make_net(HEAD + python("odd", "Times", module=name))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("text", "kind"), [("{}['mine']", KeyError), ("int('mine')", ValueError)])
+def test_what_a_module_raises_of_its_own_keeps_its_traceback(written, make_net, logged, text, kind):
+    name = written(f"import caffe\nnumber = {text}")
+    with pytest.raises(kind, match="mine") as caught:
+        make_net(HEAD + python("odd", "Times", module=name))
+    assert f'{name}.py", line 2' in "".join(traceback.format_exception(caught.value))
+    assert f"{kind.__name__} raised in layer 'odd' (Python, {name}.Times)" in logged()[-1]
+
+
+def test_a_module_finds_this_engine_as_caffe(written, make_net):
+    name = written(
+        "import caffe\nfrom caffe.proto import caffe_pb2\nclass Own(caffe.Layer):\n"
+        "    def reshape(self, bottom, top): top[0].reshape(caffe_pb2.TEST)\n"
+        "    def forward(self, bottom, top): top[0].data[0] = 5"
+    )
+    assert "caffe" not in sys.modules
+    assert make_net(python("own", "Own", "", module=name)).forward()["own"].tolist() == [5]
+    assert sys.modules["caffe"] is caffe
+
+
+def test_another_caffe_that_is_imported_stays(written, make_net, monkeypatch):
+    other = ModuleType("caffe")
+    other.Layer = type("Layer", (), {})
+    monkeypatch.setitem(sys.modules, "caffe", other)
+    name = written("import caffe\nclass Other(caffe.Layer): pass")
+    with pytest.raises(UserError, match=r"has no class 'Other' derived from caffe\.Layer of this engine"):
+        make_net(python("odd", "Other", "", module=name))
+    assert sys.modules["caffe"] is other
+    assert make_net(CHAIN)  # whose module has no need of the name
 
 
 def test_a_user_error_inside_names_the_layer(make_net):

@@ -379,10 +379,19 @@ def test_equal_seeds_train_alike(make_solver):
     assert (trained[0]["one/0"] != trained[2]["one/0"]).any()
 
 
+def test_a_solver_without_a_policy_can_be_made_but_not_update(make_solver):
+    # Caffe's GetLearningRate looks at the policy at each update, and nothing does before
+    solver = make_solver("base_lr: 0.1")
+    before = parameters(solver)
+    with pytest.raises(UserError, match="lr_policy '' is unknown; use one of: fixed, step, exp"):
+        solver.step(1)
+    assert_same(parameters(solver), before)
+    assert solver.iter == 0
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "lr_policy '' is unknown; use one of: fixed, step"),
         ('lr_policy: "fixd"', "lr_policy 'fixd' is unknown"),
         ('lr_policy: "step"', "lr_policy 'step' needs a stepsize above 0"),
         (FIXED + 'type: "Sgd"', "'Sgd' is unknown; use one of: SGD, Nesterov, AdaGrad, RMSProp, AdaDelta, Adam"),

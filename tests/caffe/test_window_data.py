@@ -194,6 +194,8 @@ def test_the_draw_follows_the_seed_and_skip_to(make_net, listed):
     resumed.layers[0].skip_to(3)
     for got, all_of_it in zip(drawn(resumed, 3), wanted, strict=True):
         np.testing.assert_array_equal(got, all_of_it[12:])
+    other = make_net(layer.replace('name: "data"', 'name: "other"'), caffe.TRAIN)  # as Caffe's layers, it draws apart
+    assert drawn(other, 6)[1].tolist() != wanted[1].tolist()
     mode.set_solver_count(2)
     mode.set_solver_rank(1)
     assert drawn(make_net(layer, caffe.TRAIN))[1].tolist() == wanted[1][4:8].tolist()

@@ -5,9 +5,11 @@ from types import SimpleNamespace
 from pydeepexpr.caffe.commands.flags import Flag
 from pydeepexpr.caffe.interrupt import EFFECTS
 from pydeepexpr.caffe.net import Net
+from pydeepexpr.caffe.proto import caffe_pb2 as pb
+from pydeepexpr.caffe.readers import read_net
 from pydeepexpr.errors import UserError
 
-__all__ = ["CAFFE_FLAGS", "make_net", "stages"]
+__all__ = ["CAFFE_FLAGS", "make_net", "read_model_flag", "stages"]
 
 CAFFE_FLAGS = {
     "gpu": Flag("", "compute on this GPU (0), train on these (0,1), or use all of them (all)"),
@@ -29,16 +31,21 @@ def stages(flags: SimpleNamespace) -> list[str]:
     return flags.stage.split(",") if flags.stage else []
 
 
-def make_net(flags: SimpleNamespace, phase: int) -> Net:
-    """Return the network that `-model`, `-level` and `-stage` describe.
+def read_model_flag(flags: SimpleNamespace) -> pb.NetParameter:
+    """Return the network's description that `-model` names.
 
     Raises
     ------
     UserError
-        If there is no `-model`, it cannot be built, or `-iterations` is below 1.
+        If there is no `-model`, it cannot be read, or `-iterations` is below 1.
     """
     if not flags.model:
         raise UserError("a model definition is needed: -model net.prototxt")
     if flags.iterations < 1:
         raise UserError(f"-iterations is 1 or more, not {flags.iterations}")
-    return Net(flags.model, phase, level=flags.level, stages=stages(flags))
+    return read_net(flags.model)
+
+
+def make_net(flags: SimpleNamespace, param: pb.NetParameter, phase: int) -> Net:
+    """Return the network with the layers that `-level` and `-stage` choose."""
+    return Net(param, phase, level=flags.level, stages=stages(flags))

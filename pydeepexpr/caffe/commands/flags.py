@@ -66,8 +66,9 @@ def parse(
     words: list[str] = []
     rest = iter(argv)
     for word in rest:
-        if word == "--" or (words and up_to_first_word):
-            words += [] if word == "--" else [word]
+        if words and up_to_first_word:
+            words += [word, *rest]
+        elif word == "--":
             words += rest
         elif len(word) < 2 or word[0] != "-":
             words.append(word)

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from pydeepexpr.caffe.commands.caffe_flags import CAFFE_FLAGS, make_net
+from pydeepexpr.caffe.commands.caffe_flags import CAFFE_FLAGS, make_net, read_model_flag
 from pydeepexpr.caffe.commands.devices import gpus_named, use
 from pydeepexpr.caffe.commands.registry import command
 from pydeepexpr.caffe.log import log
@@ -24,7 +24,7 @@ def test(flags: SimpleNamespace) -> None:
     if not flags.weights:
         raise UserError("model weights are needed to score: -weights net.caffemodel")
     use(gpus_named(flags.gpu))
-    with contextlib.closing(make_net(flags, TEST)) as net:
+    with contextlib.closing(make_net(flags, read_model_flag(flags), TEST)) as net:
         net.copy_from(flags.weights)
         log.info("Running for %d iterations.", flags.iterations)
         total_loss, totals = 0.0, np.zeros(0)

@@ -6,11 +6,12 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from pydeepexpr.caffe.commands.caffe_flags import CAFFE_FLAGS, make_net
+from pydeepexpr.caffe.commands.caffe_flags import CAFFE_FLAGS, make_net, read_model_flag
 from pydeepexpr.caffe.commands.devices import gpus_named, use
 from pydeepexpr.caffe.commands.registry import command
 from pydeepexpr.caffe.log import log
 from pydeepexpr.caffe.mode import TEST, TRAIN
+from pydeepexpr.caffe.net import Net
 from pydeepexpr.caffe.timer import Timer
 
 __all__ = ["time"]
@@ -21,10 +22,11 @@ def time(flags: SimpleNamespace) -> None:
     """Measure how long each layer's forward and backward take.
 
     Needs -model. The times are means over -iterations batches after a first one that does not count. In the phase TEST
-    forward keeps nothing for backward, which then computes each layer's forward again.
+    forward keeps nothing for backward, which then computes each layer's forward again. In a network without a loss
+    every layer that has a gradient computes it.
     """
     use(gpus_named(flags.gpu))
-    with contextlib.closing(make_net(flags, TEST if flags.phase == "TEST" else TRAIN)) as net:
+    with contextlib.closing(_timed_net(flags)) as net:
         layers = range(len(net.layers))
         log.info("Performing Forward")
         log.info("Initial loss: %g", net.forward_range(0, len(layers) - 1))
@@ -50,6 +52,18 @@ def time(flags: SimpleNamespace) -> None:
         log.info("Average Forward-Backward: %g ms.", total.ms / flags.iterations)
         log.info("Total Time: %g ms.", total.ms)
         log.info("*** Benchmark ends ***")
+
+
+def _timed_net(flags: SimpleNamespace) -> Net:
+    """Return the network; one without a loss, whose backward would do nothing, with all gradients."""
+    phase = TEST if flags.phase == "TEST" else TRAIN
+    param = read_model_flag(flags)
+    net = make_net(flags, param, phase)
+    if any(any(step.loss_weights) for step in net.steps):
+        return net
+    net.close()
+    param.force_backward = True
+    return make_net(flags, param, phase)
 
 
 def _measure(function: Callable[[int], object], layers: Sequence[int], into: np.ndarray) -> float:

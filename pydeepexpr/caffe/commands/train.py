@@ -45,6 +45,7 @@ def train(flags: SimpleNamespace) -> int | None:
                 log.info("Resuming from %s", flags.snapshot)
             log.info("Starting Optimization")
             solver.solve(flags.snapshot or None)
+        log.info("Optimization Done.")  # once more after the solver's, as Caffe's command does, and after a stop too
     return None
 
 

@@ -28,11 +28,10 @@ class Data(TransformingReader):
         p = self.param.data_param
         super().setup()
         self._source = _SOURCES[p.backend](p.source)
-        self._skipped = int(np.random.default_rng(self.seed).integers(p.rand_skip)) if p.rand_skip else 0
 
     def samples(self, first: int) -> Iterator[list]:
         """Yield (key, value, lots) of each record, batch by batch."""
-        records = self._source.cycle(self._skipped + self.first_record(first), self.solvers)
+        records = self._source.cycle(self.first_record(first), self.solvers)
         for batch in count(first):
             lots = self.lots(batch)
             yield [(*record, lot) for record, lot in zip(islice(records, len(lots)), lots, strict=True)]

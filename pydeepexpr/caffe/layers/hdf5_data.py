@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pydeepexpr.caffe import mode
 from pydeepexpr.caffe.layers.base import Layer, Shape, layer
-from pydeepexpr.caffe.layers.reading import Reader, permutation
+from pydeepexpr.caffe.layers.reading import Reader
 from pydeepexpr.caffe.readers import read_bytes
 from pydeepexpr.errors import UserError
 from pydeepexpr.files import atomic_file
@@ -21,8 +21,8 @@ from pydeepexpr.files import atomic_file
 class HDF5Data(Reader):
     """Rows of the HDF5 files that `source` names: for each top the dataset of its name, of any shape behind the rows.
 
-    With `shuffle` each pass has its own order of the files, and of the rows within each, drawn from (seed, number of
-    the pass). One file is in memory at a time.
+    With `shuffle` each pass has its own order of the files, and of the rows within each, drawn from the seed and the
+    number of the pass. One file is in memory at a time.
     """
 
     @property
@@ -75,9 +75,9 @@ class HDF5Data(Reader):
         epoch, start = divmod(start, sum(self._rows))
         while True:
             files = range(len(self._files))
-            for file in permutation(len(files), self.seed, epoch) if shuffle else files:
+            for file in self.order(len(files), epoch) if shuffle else files:
                 count = self._rows[file]
-                rows = permutation(count, self.seed, epoch, file) if shuffle else np.arange(count)
+                rows = self.order(count, epoch, file) if shuffle else np.arange(count)
                 yield file, rows[start :: self.solvers]
                 start = start - count if start >= count else (start - count) % self.solvers
             epoch += 1

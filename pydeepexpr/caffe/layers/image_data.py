@@ -9,7 +9,7 @@ import numpy as np
 
 from pydeepexpr.caffe.datum import decode_image
 from pydeepexpr.caffe.layers.base import layer
-from pydeepexpr.caffe.layers.reading import TransformingReader, permutation
+from pydeepexpr.caffe.layers.reading import TransformingReader
 from pydeepexpr.caffe.readers import read_bytes
 from pydeepexpr.errors import UserError
 
@@ -22,8 +22,8 @@ class ImageData(TransformingReader):
     """Images and labels in the order of `source`, a text file of lines `PATH LABEL`, round and round.
 
     The path is the line up to its last space, behind `root_folder` as it stands; a line without a space has label 0.
-    With `shuffle` each pass has its own order, drawn from (seed, number of the pass). Images of several sizes need
-    `new_height` and `new_width`, a crop, or batches of one.
+    With `shuffle` each pass has its own order, drawn from the seed and the number of the pass. Images of several sizes
+    need `new_height` and `new_width`, a crop, or batches of one.
     """
 
     @property
@@ -38,7 +38,7 @@ class ImageData(TransformingReader):
             self.refuse(f"cannot resize to {p.new_width}×{p.new_height}: that is too large for an image")
         super().setup()
         self._lines = read_list(p.source)
-        self._skipped = int(np.random.default_rng(self.seed).integers(p.rand_skip)) if p.rand_skip else 0
+        self._skipped = int(self.generator().integers(p.rand_skip)) if p.rand_skip else 0
         if self._skipped >= len(self._lines):
             self.refuse(f"cannot skip {self._skipped} images (rand_skip): {p.source} lists {len(self._lines)}")
 
@@ -46,7 +46,7 @@ class ImageData(TransformingReader):
         """Return the path and the label of record `number` of all passes."""
         epoch, place = divmod(number, len(self._lines))
         if self.param.image_data_param.shuffle:
-            place = permutation(len(self._lines), self.seed, epoch)[place]
+            place = self.order(len(self._lines), epoch)[place]
         return self._lines[place]
 
     def samples(self, first: int) -> Iterator[list]:

@@ -1,13 +1,18 @@
 """Layers that users write in Python, as classes derived from `caffe.Layer`."""
 
 import importlib
+import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from types import ModuleType
 
 from pydeepexpr.caffe.blob import Blob, BlobVec
+from pydeepexpr.caffe.install import install
 from pydeepexpr.caffe.layers import base
 from pydeepexpr.caffe.log import log
 from pydeepexpr.caffe.proto import caffe_pb2 as pb
+from pydeepexpr.caffe.raised import place_of
 from pydeepexpr.errors import UserError
 
 __all__ = ["Layer", "PythonLayer"]
@@ -72,7 +77,7 @@ class PythonLayer(base.Layer):
     def __init__(self, param: pb.LayerParameter):
         super().__init__(param)
         cls = _class_of(param)
-        with self._named():
+        with _naming(self.param):
             self._user = cls(param)
             self._user.param_str = param.python_param.param_str
             self._user.phase = param.phase
@@ -83,22 +88,22 @@ class PythonLayer(base.Layer):
         return self._user
 
     def build(self, bottoms: Sequence[Blob], tops: Sequence[Blob]) -> None:
-        with self._named():
+        with _naming(self.param):
             self._user.setup(list(bottoms), list(tops))
 
     def reshape(self, bottoms: Sequence[Blob], tops: Sequence[Blob]) -> None:
-        with self._named():
+        with _naming(self.param):
             self._user.reshape(list(bottoms), list(tops))
 
     def run(self, bottoms: Sequence[Blob], tops: Sequence[Blob]) -> None:
         """Fill the tops."""
-        with self._named():
+        with _naming(self.param):
             self._user.reshape(list(bottoms), list(tops))
             self._user.forward(list(bottoms), list(tops))
 
     def run_backward(self, tops: Sequence[Blob], needs: Sequence[bool], bottoms: Sequence[Blob]) -> None:
         """Fill the gradients of the bottoms that need one."""
-        with self._named():
+        with _naming(self.param):
             self._user.backward(list(tops), list(needs), list(bottoms))
 
     def skip_to(self, batch: int) -> None:
@@ -107,19 +112,21 @@ class PythonLayer(base.Layer):
     def close(self, wait: bool = True) -> None:
         self._user.close(wait)
 
-    @contextmanager
-    def _named(self) -> Iterator[None]:
-        place = self.param.python_param
-        try:
-            yield
-        except UserError as error:
-            raise UserError(f"layer {self.name!r} (Python, {place.module}.{place.layer}): {error}") from error
-        except Exception as error:
-            said = f"raised in layer {self.name!r} (Python, {place.module}.{place.layer})"
-            log.error("%s %s: %s", type(error).__name__, said, error)
-            if hasattr(error, "add_note"):  # Python 3.11 and later
-                error.add_note(said)
-            raise
+
+@contextmanager
+def _naming(param: pb.LayerParameter) -> Iterator[None]:
+    """Let what a user's code raises name its layer."""
+    place = param.python_param
+    named = f"layer {param.name!r} (Python, {place.module}.{place.layer})"
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{named}: {error}") from error
+    except Exception as error:
+        log.error("%s raised in %s: %s", type(error).__name__, named, error)
+        if hasattr(error, "add_note"):  # Python 3.11 and later
+            error.add_note(f"raised in {named}")
+        raise
 
 
 def _class_of(param: pb.LayerParameter) -> type[Layer]:
@@ -127,15 +134,28 @@ def _class_of(param: pb.LayerParameter) -> type[Layer]:
     where = f"layer {param.name!r} (Python)"
     if not place.module or not place.layer:
         raise UserError(f"{where} needs python_param {{ module: … layer: … }}")
-    try:
-        module = importlib.import_module(place.module)
-    except ModuleNotFoundError as error:
-        if not f"{place.module}.".startswith(f"{error.name}."):
-            raise  # something that the user's module imports
-        raise UserError(f"{where} finds no module {place.module!r}; put its folder on PYTHONPATH") from error
-    except (TypeError, ValueError) as error:  # a relative or an empty part of a name
-        raise UserError(f"{where} cannot import the module {place.module!r}: {error}") from error
+    if "caffe" not in sys.modules:
+        install()  # for a module that says `import caffe`
+    with _naming(param):
+        module = _imported(place.module)
     cls = getattr(module, place.layer, None)
     if not (isinstance(cls, type) and issubclass(cls, Layer)):
-        raise UserError(f"{where}: the module {place.module!r} has no class {place.layer!r} derived from caffe.Layer")
+        raise UserError(
+            f"{where}: the module {place.module!r} has no class {place.layer!r} derived from caffe.Layer of this engine"
+        )
     return cls
+
+
+def _imported(name: str) -> ModuleType:
+    """Return a user's module. What its own code raises, but for a failing import, is the user's to see."""
+    try:
+        return importlib.import_module(name)
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{error.name}."):
+            raise UserError(f"there is no module {name!r}; put its folder on PYTHONPATH") from error
+        is_of_import = "importlib" in traceback.extract_tb(error.__traceback__)[-1].filename  # a bad name, bad syntax
+        if not (is_of_import or isinstance(error, ImportError)):
+            raise
+        place = place_of(error)
+        said = " ".join(str(error).split())  # NumPy's and the like have many lines
+        raise UserError(f"cannot import the module {name!r}: {f'{place}: ' if place else ''}{said}") from error

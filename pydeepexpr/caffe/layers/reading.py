@@ -5,6 +5,7 @@ import contextlib
 import os
 import queue
 import threading
+import zlib
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,7 +22,7 @@ from pydeepexpr.caffe.layers.base import Layer, Shape
 from pydeepexpr.caffe.transform import Transformer
 from pydeepexpr.errors import UserError
 
-__all__ = ["ImageReader", "Prefetcher", "Reader", "TransformingReader", "permutation"]
+__all__ = ["ImageReader", "Prefetcher", "Reader", "TransformingReader"]
 
 _DECODERS = min(16, os.cpu_count() or 1)
 _MOST_AHEAD = 256
@@ -75,9 +76,9 @@ class Prefetcher:
 class Reader(Layer):
     """A layer whose batches are made in a thread, ahead of their use.
 
-    A subclass makes them in `batches`, from the batch that it is told on. What it draws there comes from generators
-    seeded by (seed, number of the batch or of the pass): a resumed training that skips what it has seen goes on as the
-    uninterrupted one would have.
+    A subclass makes them in `batches`, from the batch that it is told on. What it draws there comes from `generator`
+    and `order`, seeded by the seed, the layer's name and the number of the batch or of the pass: a resumed training
+    that skips what it has seen goes on as the uninterrupted one would have, and each layer of a net draws for itself.
 
     Solvers that train together share the records out as Caffe's do: number r of n takes every n-th record from the r-th
     on. With one seed for all they draw together what one solver with an n times larger batch draws. When testing, each
@@ -110,6 +111,17 @@ class Reader(Layer):
             return next(self._prefetcher)
         except MemoryError:
             self.refuse("cannot make a batch: it does not fit in memory")
+
+    def generator(self, *numbers: int) -> np.random.Generator:
+        """Return the layer's own generator of a batch or a pass."""
+        return np.random.default_rng(self._seeds(*numbers))
+
+    def order(self, count: int, *numbers: int) -> np.ndarray:
+        """Return the numbers from 0 to `count` − 1 in the layer's own order of a pass."""
+        return _permutation(count, self._seeds(*numbers))
+
+    def _seeds(self, *numbers: int) -> tuple[int, ...]:
+        return self.seed, zlib.crc32(self.name.encode()), *numbers
 
     def first_record(self, batch: int) -> int:
         """Return the number, counted from 0 in all passes, of the first record of a batch."""
@@ -216,7 +228,7 @@ class TransformingReader(ImageReader):
 
     def lots(self, batch: int) -> list[list[float]]:
         """Return three lots for each image of a batch, the same however many solvers share the records."""
-        drawn = np.random.default_rng([self.seed, batch]).random((self.batch_size * self.solvers, 3))
+        drawn = self.generator(batch).random((self.batch_size * self.solvers, 3))
         return drawn[self.rank :: self.solvers].tolist()
 
     def finish(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -239,8 +251,7 @@ class _Batch:
 
 
 @lru_cache(maxsize=8)
-def permutation(count: int, *seeds: int) -> np.ndarray:
-    """Return the numbers from 0 to `count` − 1 in the order that the seeds fix."""
+def _permutation(count: int, seeds: tuple[int, ...]) -> np.ndarray:
     return np.random.default_rng(seeds).permutation(count)
 
 

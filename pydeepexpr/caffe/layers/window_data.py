@@ -71,7 +71,7 @@ class WindowData(ImageReader):
     def samples(self, first: int) -> Iterator[list]:
         """Yield (window, whether to mirror it), batch by batch."""
         for batch in count(first):
-            rng = np.random.default_rng([self.seed, batch * self.solvers + self.rank])
+            rng = self.generator(batch * self.solvers + self.rank)
             rows = [windows[rng.integers(len(windows), size=number)] for windows, number in self._drawn if number]
             mirrored = rng.random(self.batch_size) < 0.5 * self.param.transform_param.mirror
             yield list(zip(np.concatenate(rows).tolist(), mirrored.tolist(), strict=True))
