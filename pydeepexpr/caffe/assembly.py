@@ -59,7 +59,7 @@ class Assembly:
         self.learnable: list[tuple[Blob, pb.ParamSpec]] = []
         self._owners: dict[str, int] = {}  # a shared parameter's name → its place among the learnable ones
         self._unused: dict[str, None] = {}
-        self._makers: dict[str, Layer] = {}  # what a blob's values come from: the last layer that has it as a top
+        self._makers: dict[str, Step] = {}  # what a blob's values come from: the last layer that has it as a top
         for layer_param in self.param.layer:
             self._add(layer_param, state.phase)
         self.outputs = sorted(self._unused)
@@ -96,14 +96,21 @@ class Assembly:
             self._share_parameters(layer)
             layer.reshape(bottoms, tops)
         step = make_step(layer, bottoms, tops, _loss_weights(layer, top_names))
-        step.overwrites = layer.overwrites and bottom_names == top_names and self._makers[top_names[0]].lends_top
-        self._makers.update(dict.fromkeys(top_names, layer))
+        self._share_memory(step, bottom_names, top_names)
         step.seed_losses()
         with naming(layer):
             layer.fill_tops(*tops)
         self.steps.append(step)
         self.bottoms.append(bottom_names)
         self.tops.append(top_names)
+
+    def _share_memory(self, step: Step, bottoms: Sequence[str], tops: Sequence[str]) -> None:
+        """Let a layer in place work in its neighbours' memory: in the top below it, in the gradient from above."""
+        layer = step.layer
+        step.overwrites = layer.overwrites and bottoms == tops and self._makers[tops[0]].layer.lends_top
+        for name in bottoms:
+            self._makers[name].spoils = layer.lends_gradients
+        self._makers.update(dict.fromkeys(tops, step))
 
     def _share_parameters(self, layer: Layer) -> None:
         """Let parameters of one name share their memory, and note the rates of those that are nobody else's."""

@@ -68,12 +68,14 @@ class Step:
         Whether each bottom, and then each parameter, needs a gradient.
     overwrites : bool
         Whether the layer works in its bottom's memory.
+    spoils : bool
+        Whether it may do so with the gradient, too.
     """
 
     def __init__(self, layer: Layer, bottoms: list[Blob], tops: list[Blob], loss_weights: list[float]):
         self.layer, self.bottoms, self.tops, self.loss_weights = layer, bottoms, tops, loss_weights
         self.needs: list[bool] = []
-        self.overwrites = False
+        self.overwrites = self.spoils = False
         self._recorded: _Graph | None = None
 
     def reshape(self) -> None:
@@ -135,9 +137,9 @@ class Step:
             for leaf, need in zip(leaves, self.needs, strict=True):
                 leaf.requires_grad_(need)
         versions = [leaf._version for leaf in leaves]
-        compute = self.layer.from_top if self.overwrites else self.layer.forward
         with torch.set_grad_enabled(record):
-            return _Graph(leaves, versions, compute(*leaves), record)
+            tops = self.layer.from_top(*leaves, self.spoils) if self.overwrites else self.layer.forward(*leaves)
+            return _Graph(leaves, versions, tops, record)
 
     def backward(self, keep: bool = False) -> None:
         """Compute the gradients that are needed.

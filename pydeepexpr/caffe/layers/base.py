@@ -43,6 +43,8 @@ class Layer:
     lends_top : bool
         Whether the tops are memory of their own that the gradient does not read, so that a layer in place may work
         in it.
+    lends_gradients : bool
+        Whether the gradients of the bottoms are memory of their own, so that a layer before in place may work in it.
     """
 
     bottoms: tuple[int, int | None] = (1, 1)
@@ -52,6 +54,7 @@ class Layer:
     constants: tuple[int, ...] = ()
     shares_data = False
     lends_top = False
+    lends_gradients = False
 
     def __init__(self, param: pb.LayerParameter):
         self.param = param
@@ -115,8 +118,11 @@ class Layer:
         """Turn the bottom into the top, in its memory."""
         raise NotImplementedError
 
-    def from_top(self, y: Tensor) -> Sequence[Tensor]:
-        """Return the top, as `forward` would have made it of the bottom whose gradient this has."""
+    def from_top(self, y: Tensor, spoils: bool) -> Sequence[Tensor]:
+        """Return the top, as `forward` would have made it of the bottom whose gradient this has.
+
+        With `spoils` the bottom's gradient may take the memory of the top's.
+        """
         raise NotImplementedError
 
     def fill_tops(self, *tops: Blob) -> None:

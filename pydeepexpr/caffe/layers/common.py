@@ -13,7 +13,7 @@ from pydeepexpr.errors import UserError
 class InnerProduct(Layer):
     """y = x · Wᵀ + b over the axes from `axis` on. W is (num_output, K), or (K, num_output) if transposed."""
 
-    lends_top = True
+    lends_top = lends_gradients = True
 
     def setup(self, bottom: Shape) -> None:
         p = self.param.inner_product_param

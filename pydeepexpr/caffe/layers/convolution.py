@@ -99,7 +99,7 @@ class _Weighted(Sliding):
     """Convolution and Deconvolution: several bottoms of one shape go, each by itself, through the same weights."""
 
     bottoms, tops = (1, None), (1, None)
-    lends_top = True
+    lends_top = lends_gradients = True
     transposed = False
 
     def setup(self, *bottoms: Shape) -> None:

@@ -44,7 +44,7 @@ def _power(scale: Tensor, beta: float) -> Tensor:
     return root.sqrt().mul_(root)
 
 
-@layer_function("LRN")
+@layer_function("LRN", lends_gradients=True)
 def lrn(layer: Layer, x: Tensor) -> Tensor:
     """Local response normalisation across neighbouring channels, or within each channel's neighbourhood."""
     p = layer.param.lrn_param

@@ -15,17 +15,20 @@ class _ReLUFromTop(torch.autograd.Function):
     """The gradient of a ReLU of which only the top is left: it has the bottom's sign."""
 
     @staticmethod
-    def forward(ctx, y, slope):
+    def forward(ctx, y, slope, spoils):
         ctx.save_for_backward(y)
-        ctx.slope = slope
+        ctx.slope, ctx.spoils = slope, spoils
         return y.view_as(y)
 
     @staticmethod
     def backward(ctx, dy):
         (y,) = ctx.saved_tensors
+        dx = dy if ctx.spoils else torch.empty_like(dy)
         if ctx.slope:
-            return torch.ops.aten.leaky_relu_backward(dy, y, ctx.slope, True), None
-        return torch.ops.aten.threshold_backward(dy, y, 0), None
+            torch.ops.aten.leaky_relu_backward.grad_input(dy, y, ctx.slope, True, grad_input=dx)
+        else:
+            torch.ops.aten.threshold_backward.grad_input(dy, y, 0, grad_input=dx)
+        return dx, None, None
 
 
 @layer("ReLU")
@@ -46,8 +49,8 @@ class ReLU(Layer):
     def overwrite(self, x: Tensor) -> None:
         F.leaky_relu_(x, self.slope) if self.slope else F.relu_(x)
 
-    def from_top(self, y: Tensor) -> tuple[Tensor]:
-        return (_ReLUFromTop.apply(y, self.slope),)
+    def from_top(self, y: Tensor, spoils: bool) -> tuple[Tensor]:
+        return (_ReLUFromTop.apply(y, self.slope, spoils),)
 
 
 @layer("PReLU")

@@ -22,6 +22,7 @@ class Pooling(Layer):
     """Largest value, average or a random pick of each window. MAX may have a second top, the maximum's place."""
 
     tops = (1, 2)
+    lends_gradients = True
 
     def setup(self, bottom: Shape) -> None:
         p = self.param.pooling_param
