@@ -138,3 +138,34 @@ def test_under_bf16_the_user_sees_float32(name):
         np.testing.assert_allclose(net.blobs["x"].diff, dx, rtol=0.03, atol=0.1)
     finally:
         caffe.set_precision("fp32")
+
+
+def test_two_relus_under_one_sum_do_not_share_their_gradient():
+    # Eltwise gives both bottoms one gradient: a ReLU that worked in its memory would mask the other's as well
+    other = CONV.replace('"conv"', '"conv2"').replace('"y"', '"z"')
+    relus = relu(0) + relu(0).replace('"relu"', '"relu2"').replace('"y"', '"z"')
+    added = 'layer { name: "add" type: "Eltwise" bottom: "y" bottom: "z" top: "s" }'
+    net = build(INPUT, CONV, other, relus, added, SUM.replace('"y"', '"s"'))
+    assert [step.overwrites for step in net.steps if step.layer.type == "ReLU"] == [True, True]
+    x, w, v = (
+        torch.tensor(array, requires_grad=True)
+        for array in (net.blobs["x"].data, net.params["conv"][0].data, net.params["conv2"][0].data)
+    )
+    (F.relu(F.conv2d(x, w)) + F.relu(F.conv2d(x, v))).sum().backward()
+    net.forward()
+    net.backward()
+    for got, part in zip((net.blobs["x"], net.params["conv"][0], net.params["conv2"][0]), (x, w, v), strict=True):
+        np.testing.assert_allclose(got.diff, part.grad.numpy(), rtol=1e-5, atol=1e-5)
+
+
+def test_a_relu_under_a_pooling_works_in_its_gradients_memory():
+    pooled = 'layer { name: "p" type: "Pooling" bottom: "y" top: "p" pooling_param { pool: AVE kernel_size: 2 } }'
+    net = build(INPUT, CONV, relu(0), pooled, SUM.replace('"y"', '"p"'))
+    assert [step.spoils for step in net.steps if step.layer.type == "ReLU"] == [True]
+    x = torch.tensor(net.blobs["x"].data, requires_grad=True)
+    w = torch.tensor(net.params["conv"][0].data)
+    F.avg_pool2d(F.relu(F.conv2d(x, w)), 2, 1).sum().backward()
+    net.forward()
+    for _ in range(2):
+        net.backward()
+        np.testing.assert_allclose(net.blobs["x"].diff, x.grad.numpy(), rtol=1e-5, atol=1e-6)
