@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from lmdb_builders import folder
-from lmdb_builders.records import Record, Reject
+from lmdb_builders.records import Reader, Record, Reject
 from pydeepexpr.errors import UserError
 from pydeepexpr.expressions import EXPRESSIONS, label_of
 
-__all__ = ["read"]
+__all__ = ["READER", "read"]
 
 _NAMES = ("fer2013.csv", "icml_face_data.csv")
 _SIDE = 48
@@ -83,3 +83,14 @@ class _Pixels:
         if values.min() < 0 or values.max() > 255:
             raise UserError("pixels holds a number outside 0 to 255")
         return values.astype(np.uint8).reshape(_SIDE, _SIDE)
+
+
+READER = Reader(
+    read,
+    about="fer2013.csv, or folders train|val|test/angry|…",
+    licence="for research, from the ICML 2013 challenge (Goodfellow et al. 2013); images not to be passed on",
+    places=("fer2013",),
+    people=True,
+    cropped=True,
+    expected="35,887 images: 28,709 train, 3,589 public test (val), 3,589 private test (test)",
+)

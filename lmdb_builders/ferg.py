@@ -8,12 +8,13 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from lmdb_builders import frames as rendered
-from lmdb_builders.records import Record, Reject
+from lmdb_builders.records import Reader, Record, Reject
 from pydeepexpr.errors import UserError
 from pydeepexpr.expressions import EXPRESSIONS, label_of
+from pydeepexpr.faces import CHARACTER_ALIGNMENT
 from pydeepexpr.images import is_image_name
 
-__all__ = ["PUBLISHED", "differences", "parameters", "read"]
+__all__ = ["PUBLISHED", "READER", "differences", "parameters", "read"]
 
 #: Images of each expression, in label order, as FERG-DB's authors count them.
 PUBLISHED = {
@@ -153,3 +154,14 @@ def _is_neutral(sequence: _Sequence) -> bool:
 def _some(frames: dict[int, Path]) -> tuple[Path, ...]:
     """Return a few frames from all over a sequence, the first among them."""
     return tuple(frames.values())[:: max(1, len(frames) // _AT_REST)][:_AT_REST]
+
+
+READER = Reader(
+    read,
+    about="FERG_DB_256, as CHARACTER/CHARACTER_EXPRESSION/CHARACTER_EXPRESSION_N.png",
+    licence="for research, by its authors on request (Aneja et al. 2016, FERG-DB); images not to be passed on",
+    places=("FERG_DB_256",),
+    alignment=CHARACTER_ALIGNMENT,
+    expected=f"{sum(map(sum, PUBLISHED.values())):,} images of {len(PUBLISHED)} characters",
+    differences=differences,
+)

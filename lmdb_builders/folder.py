@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lmdb_builders.frames import Frame, read_frames
-from lmdb_builders.records import Record
+from lmdb_builders.records import Reader, Record
 from pydeepexpr.errors import UserError
 from pydeepexpr.expressions import EXPRESSIONS, UNLABELLED, label_of
 from pydeepexpr.images import is_image_name
 
-__all__ = ["SPLITS", "read"]
+__all__ = ["READER", "SPLITS", "read"]
 
 #: The split that a folder's name (or FER2013's Usage) stands for.
 SPLITS = {
@@ -92,3 +92,10 @@ def _images(folder: Path) -> Iterator[Path]:
 
 def _is_image(path: Path) -> bool:
     return is_image_name(path) and path.is_file()
+
+
+READER = Reader(
+    read,
+    about="folders named by expression, inside train, val and test if split",
+    licence="your images', whatever it is",
+)

@@ -1,16 +1,17 @@
-"""What a reader yields: one record an image, or the reason why there is none."""
+"""What a reader yields, one record an image or the reason why there is none, and what the registry says of it."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
+from pydeepexpr.errors import UserError
 from pydeepexpr.expressions import UNLABELLED
 from pydeepexpr.images import read_image
 
-__all__ = ["Reader", "Record", "Reject"]
+__all__ = ["Option", "Reader", "Record", "Reject"]
 
 
 @dataclass(frozen=True)
@@ -42,22 +43,83 @@ class Reject:
 
     name: str
     reason: str
+    expression: int = UNLABELLED  #: label 0 to 6 where it is known all the same, or -1
+    subject: str = ""
+
+
+@dataclass(frozen=True)
+class Option:
+    """A choice that a reader leaves to its user."""
+
+    default: int | float | str | bool
+    about: str  #: one line for the help: what it decides, and why it is so by default
+    choices: tuple[str, ...] = ()  #: the words that are allowed; any where there are none
+    least: float | None = None  #: the smallest number that is allowed
+
+    def parse(self, text: str) -> int | float | str | bool:
+        """Return the value that a text stands for, of the default's type; raise `UserError` for one that cannot be."""
+        kind = type(self.default)
+        if kind is bool:
+            if text.lower() not in _TRUTH:
+                raise UserError(f"{text!r} is neither yes nor no")
+            return _TRUTH[text.lower()]
+        try:
+            value = kind(text)
+        except ValueError:
+            raise UserError(f"{text!r} is no {'whole number' if kind is int else 'number'}") from None
+        if self.choices and value not in self.choices:
+            raise UserError(f"{text!r} is none of {', '.join(self.choices)}")
+        if self.least is not None and not value >= self.least:
+            raise UserError(f"{text} is less than {self.least:g}")
+        return value
+
+
+_TRUTH = {"yes": True, "no": False, "true": True, "false": False, "1": True, "0": False}
 
 
 @dataclass(frozen=True)
 class Reader:
     """How a database is read: a row of `lmdb_builders.READERS`."""
 
-    #: Yields the records in a fixed order, lazily; raises `UserError` when the root is not such a database. Callable
-    #: images must be picklable, for they are read in other processes.
-    read: Callable[[Path], Iterator[Record | Reject]]
-    #: Every image is known to show one face that fills it, so the whole image may stand in for a face not found.
-    cropped: bool
+    #: Called with the root and with the options as keyword arguments. Yields the records in a fixed order, lazily;
+    #: raises `UserError` when the root is not such a database. Callable images must be picklable, for they are read in
+    #: other processes.
+    read: Callable[..., Iterator[Record | Reject]]
     about: str  #: one line for the help: the layout that is read
     licence: str  #: who lets whom use the images
+    #: Names that its folder may have below a folder of databases, the usual one first; in any case of letters.
+    places: tuple[str, ...] = ()
+    #: It shows people: `make data` looks for it unless told which databases to take.
+    people: bool = False
+    #: Every image is known to show one face that fills it, so the whole image may stand in for a face not found.
+    cropped: bool = False
     #: How its faces are brought onto the mean face (`faces.ALIGNMENTS`).
     alignment: str = "affine"
-    #: Says in lines of text how the database at a root differs from the one that was published.
-    differences: Callable[[Path], list[str]] | None = None
-    #: Returns further columns for the manifest, with the records' names as `path`, or None.
-    columns: Callable[[Path], pa.Table | None] | None = None
+    #: What `read` lets its user choose, by the names of its keyword arguments.
+    options: Mapping[str, Option] = field(default_factory=dict)
+    #: What a complete copy gives with the options as they are, in one line; empty where that is not known.
+    expected: str = ""
+    #: Says in lines of text how the database at a root differs from the one that was published. Called as `read` is.
+    differences: Callable[..., list[str]] | None = None
+    #: Returns further columns for the manifest, with the records' names as `path`, or None. Called as `read` is.
+    columns: Callable[..., pa.Table | None] | None = None
+
+    def settings(self, given: Mapping[str, str]) -> dict[str, int | float | str | bool]:
+        """Return the value of every option: what is given as text, or the default.
+
+        Raises
+        ------
+        UserError
+            If there is no such option, or the text is none of its values.
+        """
+        for name in given:
+            if name not in self.options:
+                known = ", ".join(self.options) or "none"
+                raise UserError(f"the reader has no option {name!r}; it has: {known}")
+        values = {}
+        for name, option in self.options.items():
+            try:
+                values[name] = option.parse(given[name]) if name in given else option.default
+            except UserError as error:
+                raise UserError(f"option {name}: {error}") from None
+        return values
