@@ -22,8 +22,10 @@ FRAMES_ARE := $(if $(wildcard $(FERG)/frames.parquet),rig,ferg)
 SPLIT ?= $(if $(filter rig,$(FRAMES_ARE)),own,blocks)
 CHAR ?=
 FINETUNE ?= fc6-map
-# Crops of each image that what stays as it is is computed for, once; empty: a random crop in every epoch, anew.
-CROPS ?= 10
+# How make finetune crops images: five (the papers', with their mirror images), mirrored, centre; or random, anew in every
+# epoch. What stays as it is is computed for fixed crops once, unless ONCE is empty.
+CROPS ?= five
+ONCE ?= yes
 # One's own training where there is one, else the model that comes with the repository.
 MODEL ?= $(or $(wildcard $(RUN_DIR)/$(NAME).caffemodel),models/human.caffemodel)
 STORE ?= stores/$(NAME)-val
@@ -88,7 +90,8 @@ train-character: data/lmdb/$(FRAMES)/build.json  ## train the character network 
 
 finetune: has-character data/lmdb/$(FRAMES)-$(CHAR)/build.json  ## fine-tune MODEL for CHAR=mery; FINETUNE=fc6-map, fc7, fc6-fc7 or fc6-new; resumes
 	$(RUN) tools/train.py --solver solvers/finetune.prototxt --deploy prototxt/finetune_deploy.prototxt \
-		--stage $(FINETUNE) --weights $(MODEL) $(if $(CROPS),--crops $(CROPS),--tuned-only) \
+		--stage $(FINETUNE) --weights $(MODEL) --tuned-only \
+		--crops $(or $(CROPS),random) $(if $(filter-out random,$(CROPS)),$(if $(ONCE),--once)) \
 		--data data/lmdb/$(FRAMES)-$(CHAR) --out runs/$(CHAR)-$(FINETUNE) --resume \
 		--epochs $(EPOCHS) --drop-every $(DROP_EVERY) --device $(DEVICE) --precision $(PRECISION)
 

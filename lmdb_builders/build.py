@@ -1,28 +1,46 @@
 """Registered faces to LMDBs that Caffe trains from: splits, balance, Datum, mean."""
 
 import os
+import shutil
 from collections.abc import Iterable
-from functools import partial
 from pathlib import Path
 
-import cv2
 import lmdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lmdb_builders.datum_lmdb import ENCODINGS, encode_face, in_order, key_of, write_lmdb, write_mean
+from lmdb_builders.datum_lmdb import ENCODINGS, count_records, encode_face, in_order, key_of, write_lmdb, write_mean
 from lmdb_builders.registered import RegisteredFaces, read_registered
-from lmdb_builders.splits import BALANCES, SPLITS, assign_splits, block_splits, group_ids, training_order
+from lmdb_builders.running_sum import RunningSum
+from lmdb_builders.splits import (
+    BALANCES,
+    SPLITS,
+    assign_splits,
+    block_splits,
+    fold_splits,
+    folds_of,
+    group_ids,
+    training_order,
+    why_persons_mix,
+)
+from pydeepexpr.caffe.crops import CROPS, RULES, crops_of, turns
 from pydeepexpr.cli import progress
 from pydeepexpr.errors import UserError
 from pydeepexpr.expressions import EXPRESSIONS, UNLABELLED
 from pydeepexpr.faces import FACE_SIZE
-from pydeepexpr.files import atomic_directory, provenance, read_names, write_json
+from pydeepexpr.files import provenance, read_names, resumable_directory, sha256_of, write_json
+from pydeepexpr.workers import available_cores
 
-__all__ = ["GAP", "SPLIT_RULES", "UNLABELLED_RULES", "build_lmdb", "counts_table"]
+__all__ = ["CROP_SIZE", "FOLDS", "GAP", "SPLIT_RULES", "UNLABELLED_RULES", "build_lmdb", "counts_table"]
 
-SPLIT_RULES = ("own", "stratified", "blocks", "random")
+SPLIT_RULES = ("own", "stratified", "blocks", "random", "folds")
+
+#: The papers' cross-validation (ACCV 2016, section 4).
+FOLDS = 5
+
+#: Side of the crops that are written into an LMDB: that of the networks' `crop_size`.
+CROP_SIZE = 227
 
 #: Frames left out between two blocks. FERG-DB's sequences hold about 1,330 frames between 15 to 20 key poses.
 GAP = 75
@@ -37,8 +55,11 @@ def build_lmdb(
     val: float = 0.15,
     test: float = 0.15,
     gap: int = GAP,
+    folds: int = FOLDS,
+    fold: int = 0,
     balance: str = "none",
     seed: int = 0,
+    crops: str = "random",
     encode: str = "jpg",
     quality: int = 95,
     unlabelled: str = "error",
@@ -49,25 +70,34 @@ def build_lmdb(
 ) -> dict:
     """Build `out`/{train,val,test}_lmdb, manifest.parquet, mean.binaryproto and build.json, all or nothing.
 
+    The work grows in ``.OUT.partial`` beside `out`. If it was interrupted, the same call goes on where it stopped.
+
     Parameters
     ----------
     folders : iterable of path
         Registered folders (docs/formats.md).
     out : path
         Folder to make; it appears under this name only when it is complete.
-    split : {"own", "stratified", "blocks", "random"}
+    split : {"own", "stratified", "blocks", "random", "folds"}
         "own" keeps the split that a database names and divides the other images; "stratified" divides all. "blocks"
         divides each sequence of frames into blocks of neighbours with gaps between them (`splits.block_splits`).
         "random" divides images without regard to persons and sequences: neighbours fall on both sides, and what is
-        measured then is too good.
+        measured then is too good. "folds" divides all into `folds` parts as "stratified" does: the part `fold` tests,
+        a share `val` of the others validates (`splits.fold_splits`).
     val, test : float
         Shares of the divided images; the rest trains. Classes are kept in proportion and no subject is divided.
     gap : int
         Frames left out between two blocks, with "blocks".
+    folds, fold : int
+        How many folds there are, and which of them tests, counted from 0; with "folds".
     balance : {"none", "undersample", "oversample"}
         How the training split's classes are evened out (`splits.training_order`); val and test stay as they are.
     seed : int
         The same seed and images give the same LMDBs, byte for byte.
+    crops : {"random", "centre", "mirrored", "five"}
+        "random" writes whole faces, of which Caffe crops at random; the others write these crops of 227×227 of each
+        training face (`caffe.crops.CROPS`; "five" and their mirror images are the papers' augmentation), and the centre
+        of the faces that validate and test.
     encode : {"jpg", "png", "raw"}
         How Datum holds the pixels.
     quality : int
@@ -90,23 +120,30 @@ def build_lmdb(
         What build.json holds.
     """
     out = Path(out)
-    characters = list(characters)
-    options = {"split": split, "val": val, "test": test, "gap": gap, "balance": balance, "seed": seed, "encode": encode}
-    options |= {"quality": quality, "unlabelled": unlabelled, "characters": characters}
+    characters, exclude = list(characters), list(exclude)
+    options = {"split": split, "val": val, "test": test, "gap": gap, "folds": folds, "fold": fold, "balance": balance}
+    options |= {"seed": seed, "crops": crops, "encode": encode, "quality": quality, "unlabelled": unlabelled}
+    options |= {"characters": characters}
     _check_options(options, workers)
     folders = list(folders)
     _check_target(out, folders, force)
-    faces, excluded = _without(_of_characters(read_registered(folders), characters), exclude)
+    registered = read_registered(folders)
+    faces, excluded = _without(_of_characters(registered, characters), exclude)
     faces, skipped = _labelled(faces, unlabelled)
-    rows = _rows_by_split(faces, options)
+    rows, fold_of = _divided(faces, options)
     if not len(rows["train"]):
         raise UserError("no image falls to the training split; lower --val and --test or use --split stratified")
-
-    write = partial(_write_split, encode=encode, quality=quality, workers=workers or os.cpu_count() or 1)
-    try:
-        with atomic_directory(out) as folder:
-            chosen = {name: faces.take(rows[name]) for name in SPLITS}
-            tables = {name: write(folder, name, chosen[name]) for name in SPLITS if len(rows[name])}
+    chosen = {name: faces.take(rows[name]) for name in SPLITS}
+    made_of = {"options": options, "sources": faces.sources, "exclude": [sha256_of(path) for path in exclude]}
+    with resumable_directory(out, made_of) as folder:
+        try:
+            tables = {
+                name: _write_split(
+                    folder, name, chosen[name], fold_of[rows[name]], options, workers or available_cores()
+                )
+                for name in SPLITS
+                if len(rows[name])
+            }
             pq.write_table(pa.concat_tables([table for table, _ in tables.values()]), folder / "manifest.parquet")
             mean = tables["train"][1]
             write_mean(folder / "mean.binaryproto", mean)
@@ -115,14 +152,21 @@ def build_lmdb(
                 "excluded": excluded,
                 "in_gaps": len(faces.files) - len(set().union(*rows.values())),
                 "skipped_unlabelled": skipped,
+                "why_persons_mix": _why_persons_mix(chosen),
                 "mean_value": [round(float(value), 4) for value in mean.mean(axis=(0, 1))],
+                "crops": crops,
                 "options": options,
                 "sources": faces.sources,
                 "provenance": provenance(),
             }
+            for name in tables:
+                RunningSum(folder, name).remove()
             write_json(folder / "build.json", report)
-    except (OSError, lmdb.Error) as error:
-        raise UserError(f"cannot write {out}: {getattr(error, 'strerror', None) or error}") from error
+        except Exception as error:  # it would come again: nothing is kept to go on from
+            shutil.rmtree(folder, ignore_errors=True)
+            if isinstance(error, OSError | lmdb.Error):
+                raise UserError(f"cannot write {out}: {getattr(error, 'strerror', None) or error}") from error
+            raise
     return report
 
 
@@ -136,7 +180,13 @@ def counts_table(report: dict) -> str:
 
 
 def _check_options(options: dict, workers: int | None) -> None:
-    choices = {"split": SPLIT_RULES, "balance": BALANCES, "encode": ENCODINGS, "unlabelled": UNLABELLED_RULES}
+    choices = {
+        "split": SPLIT_RULES,
+        "crops": RULES,
+        "balance": BALANCES,
+        "encode": ENCODINGS,
+        "unlabelled": UNLABELLED_RULES,
+    }
     for name, allowed in choices.items():
         if options[name] not in allowed:
             raise UserError(f"{name} {options[name]!r} is none of {', '.join(allowed)}")
@@ -201,13 +251,22 @@ def _labelled(faces: RegisteredFaces, unlabelled: str) -> tuple[RegisteredFaces,
     return (faces.take(keep.tolist()) if without else faces), without
 
 
-def _rows_by_split(faces: RegisteredFaces, options: dict) -> dict[str, list[int]]:
-    """Return the rows of each split in the order of their keys: train shuffled, val and test as they came."""
+def _divided(faces: RegisteredFaces, options: dict) -> tuple[dict[str, list[int]], np.ndarray]:
+    """Return the rows of each split in the order of their keys, and the fold of each face (-1 where there are none).
+
+    Train is shuffled, val and test stand as they came.
+    """
     labels = np.array(faces.column("expression"), dtype=np.int64)
-    splits = _splits(faces, labels, options)
+    fold_of = np.full(len(labels), -1)
+    if options["split"] == "folds":
+        groups = group_ids(*(faces.column(name) for name in ("database", "subject", "sequence")))
+        fold_of = folds_of(labels, groups, options["folds"], options["seed"])
+        splits = fold_splits(labels, groups, fold_of, options["fold"], val=options["val"], seed=options["seed"])
+    else:
+        splits = _splits(faces, labels, options)
     rows = {name: np.flatnonzero(splits == name) for name in SPLITS}
     rows["train"] = rows["train"][training_order(labels[rows["train"]], options["balance"], options["seed"])]
-    return {name: indices.tolist() for name, indices in rows.items()}
+    return {name: indices.tolist() for name, indices in rows.items()}, fold_of
 
 
 def _splits(faces: RegisteredFaces, labels: np.ndarray, options: dict) -> np.ndarray:
@@ -233,24 +292,72 @@ def _splits(faces: RegisteredFaces, labels: np.ndarray, options: dict) -> np.nda
     return assign_splits(labels, groups, own, seed=seed, **shares)
 
 
+def _why_persons_mix(chosen: dict[str, RegisteredFaces]) -> str | None:
+    """Return `splits.why_persons_mix` of the faces that are people's; None where none is."""
+    columns = ("database", "subject", "character")
+    people = [
+        (base, who, name)
+        for name, faces in chosen.items()
+        for base, who, character in zip(*map(faces.column, columns), strict=True)
+        if not character
+    ]
+    return why_persons_mix(*zip(*people, strict=True)) if people else None
+
+
 def _write_split(
-    folder: Path, name: str, faces: RegisteredFaces, *, encode: str, quality: int, workers: int
+    folder: Path, name: str, faces: RegisteredFaces, fold_of: np.ndarray, options: dict, workers: int
 ) -> tuple[pa.Table, np.ndarray]:
-    """Write one split's LMDB; return its rows of the new manifest and its mean image (H × W × BGR, float64)."""
-    labels = faces.column("expression")
-    keys = [key_of(index, path.removeprefix("faces/")) for index, path in enumerate(faces.column("path"))]
-    total = np.zeros((FACE_SIZE, FACE_SIZE, 3))
-    data = in_order(lambda row: encode_face(faces.files[row], labels[row], encode, quality), range(len(keys)), workers)
+    """Write one split's LMDB, or what is missing of it.
+
+    Returns
+    -------
+    table : pyarrow.Table
+        Its rows of the new manifest.
+    mean : ndarray of float64, shape (H, W, 3)
+        Its mean image, BGR.
+    """
+    place = folder / f"{name}_lmdb"
+    rows, views = _views(len(faces.files), name, options)
+    cuts = [(cut, CROP_SIZE) for cut in crops_of((FACE_SIZE, FACE_SIZE), CROP_SIZE, "five")]
+    table = faces.table.take(pa.array(rows))
+    paths, labels = table["path"].to_pylist(), table["expression"].to_pylist()
+    keys = [key_of(index, path.removeprefix("faces/")) for index, path in enumerate(paths)]
+
+    def encoded(index: int) -> tuple[bytes, np.ndarray]:
+        crop = cuts[views[index]] if views[index] >= 0 else None
+        return encode_face(faces.files[rows[index]], labels[index], options["encode"], options["quality"], crop)
+
+    total = RunningSum(folder, name)
+    done = total.take_up(count_records(place))
+    if not done:
+        shutil.rmtree(place, ignore_errors=True)
 
     def records():
-        for key, (datum, pixels) in zip(keys, progress(data, len(keys), f"{name}_lmdb"), strict=True):
-            cv2.accumulate(pixels, total)
-            yield key.encode(), datum
+        left = range(done, len(keys))
+        data = progress(in_order(encoded, left, workers), len(left), f"{name}_lmdb")
+        for index, (datum, pixels) in zip(left, data, strict=True):
+            total.add(pixels)
+            yield keys[index].encode(), datum
 
-    write_lmdb(folder / f"{name}_lmdb", records())
-    table = faces.table
+    if done < len(keys):
+        write_lmdb(place, records(), lambda count: total.save(done + count))
     table = table.set_column(table.column_names.index("split"), "split", pa.array([name] * len(keys)))
-    return table.append_column("key", pa.array(keys)), total / len(keys)
+    for column, values in (("fold", fold_of[rows]), ("crop", views)):
+        table = table.append_column(column, pa.array(values, pa.int8()))
+    return table.append_column("key", pa.array(keys)), total.value / len(keys)
+
+
+def _views(images: int, name: str, options: dict) -> tuple[np.ndarray, np.ndarray]:
+    """Return the image of each record and which crop of it the record holds, -1 for the whole of it.
+
+    With crops, the training images come in as many passes as there are views, another view of each in every pass
+    (`crops.turns`), and the others once, in their centre.
+    """
+    if options["crops"] == "random":
+        return np.arange(images), np.full(images, -1)
+    count = CROPS[options["crops"]] if name == "train" else 1
+    order = turns(images, count, options["seed"])
+    return np.tile(np.arange(images), count), order.T.ravel()
 
 
 def _counts(faces: RegisteredFaces) -> dict[str, int]:

@@ -13,11 +13,12 @@ import cv2
 import lmdb
 import numpy as np
 
+from pydeepexpr.caffe.crops import Cut
 from pydeepexpr.caffe.proto import caffe_pb2
 from pydeepexpr.errors import UserError
 from pydeepexpr.faces import FACE_SIZE
 
-__all__ = ["ENCODINGS", "encode_face", "in_order", "key_of", "write_lmdb", "write_mean"]
+__all__ = ["ENCODINGS", "count_records", "encode_face", "in_order", "key_of", "write_lmdb", "write_mean"]
 
 ENCODINGS = ("jpg", "png", "raw")
 
@@ -41,7 +42,9 @@ def key_of(index: int, name: str) -> str:
     return f"{index:08d}_{name}".encode()[:_LONGEST_KEY].decode(errors="ignore")
 
 
-def encode_face(path: Path, label: int, encode: str, quality: int) -> tuple[bytes, np.ndarray]:
+def encode_face(
+    path: Path, label: int, encode: str, quality: int, crop: tuple[Cut, int] | None = None
+) -> tuple[bytes, np.ndarray]:
     """Read one registered face and make a Datum of it.
 
     Parameters
@@ -52,12 +55,14 @@ def encode_face(path: Path, label: int, encode: str, quality: int) -> tuple[byte
     encode : {"jpg", "png", "raw"}
     quality : int
         1 to 100, for "jpg".
+    crop : (Cut, int), optional
+        Where to cut the face, and the side of what is cut out; the whole face if not given.
 
     Returns
     -------
     datum : bytes
         The serialized Datum.
-    pixels : ndarray of uint8, shape (256, 256, 3)
+    pixels : ndarray of uint8, shape (256, 256, 3) or that of the crop
         BGR as Caffe will see them: after JPEG's losses.
     """
     try:
@@ -71,7 +76,12 @@ def encode_face(path: Path, label: int, encode: str, quality: int) -> tuple[byte
         raise UserError(
             f"{path} is {width}×{height}, not {FACE_SIZE}×{FACE_SIZE}; register its folder with tools/register.py"
         )
-    datum = caffe_pb2.Datum(channels=3, height=FACE_SIZE, width=FACE_SIZE, label=label, encoded=encode != "raw")
+    if crop:
+        cut, side = crop
+        pixels = pixels[cut.top : cut.top + side, cut.left : cut.left + side]
+        pixels = cv2.flip(pixels, 1) if cut.mirror else np.ascontiguousarray(pixels)
+    height, width = pixels.shape[:2]
+    datum = caffe_pb2.Datum(channels=3, height=height, width=width, label=label, encoded=encode != "raw")
     if encode == "raw":
         datum.data = np.ascontiguousarray(pixels.transpose(2, 0, 1)).tobytes()  # a strided tobytes is 7 times slower
     elif encode == "png":
@@ -98,20 +108,51 @@ def in_order(function: Callable[[T], R], items: Iterable[T], workers: int) -> It
             pool.shutdown(cancel_futures=True)
 
 
-def write_lmdb(path: str | os.PathLike, records: Iterable[tuple[bytes, bytes]]) -> None:
-    """Write (key, value) records, sorted by key, as a new LMDB that real Caffe opens."""
-    os.makedirs(path)
+def count_records(path: str | os.PathLike) -> int:
+    """Return how many records an LMDB holds that `write_lmdb` was writing: 0 if there is none, or a damaged one."""
+    try:
+        with lmdb.open(os.fspath(path), lock=False, readonly=True, create=False) as env:
+            return env.stat()["entries"]
+    except lmdb.Error:
+        return 0
+
+
+def write_lmdb(
+    path: str | os.PathLike, records: Iterable[tuple[bytes, bytes]], before_commit: Callable[[int], None] | None = None
+) -> None:
+    """Write (key, value) records, sorted by key, into an LMDB that real Caffe opens.
+
+    Parameters
+    ----------
+    path : path
+        The LMDB. If it is there already, the records' keys must come after its own.
+    records : iterable of (bytes, bytes)
+    before_commit : callable, optional
+        Called before records are made to last, with the number of records of this call up to there: whoever is killed
+        later finds in the LMDB (`count_records`) one of these numbers.
+    """
+    os.makedirs(path, exist_ok=True)
     # No reader can be there yet: no lock file is needed and one flush at the end is enough.
     with lmdb.open(os.fspath(path), map_size=_FIRST_MAP, lock=False, sync=False, metasync=False) as env:
-        batch, size = [], 0
-        for record in records:
-            batch.append(record)
-            size += len(record[1])
-            if len(batch) == _BATCH or size >= _BATCH_BYTES:
-                _commit(env, batch)
-                batch, size = [], 0
-        _commit(env, batch)
+        count = 0
+        for batch in _batches(records):
+            count += len(batch)
+            if before_commit:
+                before_commit(count)
+            _commit(env, batch)
         env.sync(True)
+
+
+def _batches(records: Iterable[tuple[bytes, bytes]]) -> Iterator[list[tuple[bytes, bytes]]]:
+    batch, size = [], 0
+    for record in records:
+        batch.append(record)
+        size += len(record[1])
+        if len(batch) == _BATCH or size >= _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 def _commit(env: lmdb.Environment, batch: list[tuple[bytes, bytes]]) -> None:

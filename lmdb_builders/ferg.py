@@ -161,6 +161,7 @@ READER = Reader(
     about="FERG_DB_256, as CHARACTER/CHARACTER_EXPRESSION/CHARACTER_EXPRESSION_N.png",
     licence="for research, by its authors on request (Aneja et al. 2016, FERG-DB); images not to be passed on",
     places=("FERG_DB_256",),
+    cropped=True,
     alignment=CHARACTER_ALIGNMENT,
     expected=f"{sum(map(sum, PUBLISHED.values())):,} images of {len(PUBLISHED)} characters",
     differences=differences,

@@ -1,12 +1,8 @@
 """Results written down as they come in, so that an interrupted run can go on."""
 
-import contextlib
 import json
-import shutil
 from pathlib import Path
 from typing import Any
-
-from pydeepexpr.errors import UserError
 
 __all__ = ["Journal"]
 
@@ -17,10 +13,7 @@ class Journal:
     Parameters
     ----------
     folder : Path
-        Where the work grows. If it holds the journal of the same run, its results are taken up; otherwise it is
-        emptied.
-    run : dict
-        What the run was made from. Another value is another run.
+        Where the work grows. The results that its journal holds are taken up, up to a line that was cut short.
 
     Attributes
     ----------
@@ -28,23 +21,12 @@ class Journal:
         Each result by its ``source``.
     """
 
-    def __init__(self, folder: Path, run: dict[str, Any]) -> None:
+    def __init__(self, folder: Path) -> None:
         self.path = folder / "journal.jsonl"
         self.results: dict[str, dict[str, Any]] = {}
-        with contextlib.suppress(OSError, ValueError), open(self.path, encoding="utf-8") as file:
-            if json.loads(file.readline()) == run:
-                for line in file:  # a last line that was cut short ends it with a ValueError
-                    result = json.loads(line)
-                    self.results[result["source"]] = result
-        try:
-            if not self.results:
-                shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True, exist_ok=True)
-            self._file = open(self.path, "w", encoding="utf-8")  # noqa: SIM115
-        except OSError as error:
-            raise UserError(f"cannot write in {folder}: {error.strerror}") from None
-        for line in (run, *self.results.values()):
-            self._write(line)
+        whole = self._take_up() if self.path.exists() else 0
+        self._file = open(self.path, "ab")  # noqa: SIM115
+        self._file.truncate(whole)
 
     def __enter__(self) -> "Journal":
         return self
@@ -55,8 +37,17 @@ class Journal:
     def add(self, result: dict[str, Any]) -> None:
         """Keep a result."""
         self.results[result["source"]] = result
-        self._write(result)
-
-    def _write(self, line: dict[str, Any]) -> None:
-        self._file.write(json.dumps(line) + "\n")
+        self._file.write(json.dumps(result).encode() + b"\n")
         self._file.flush()
+
+    def _take_up(self) -> int:
+        """Read the journal; return the number of bytes that are whole lines of it."""
+        whole = 0
+        with open(self.path, "rb") as file:
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                result = json.loads(line)
+                self.results[result["source"]] = result
+                whole += len(line)
+        return whole

@@ -56,6 +56,10 @@ class Option:
     choices: tuple[str, ...] = ()  #: the words that are allowed; any where there are none
     least: float | None = None  #: the smallest number that is allowed
 
+    def __str__(self) -> str:
+        """Return the default as it is written on a command line."""
+        return {True: "yes", False: "no"}[self.default] if isinstance(self.default, bool) else str(self.default)
+
     def parse(self, text: str) -> int | float | str | bool:
         """Return the value that a text stands for, of the default's type; raise `UserError` for one that cannot be."""
         kind = type(self.default)

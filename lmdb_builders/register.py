@@ -1,10 +1,13 @@
 """A database of photographs to a folder of registered faces and their manifest, in parallel."""
 
 import csv
+import functools
+import hashlib
 import itertools
+import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,15 +19,16 @@ import pyarrow.parquet as pq
 from lmdb_builders import READERS
 from lmdb_builders.find_face import find_face
 from lmdb_builders.journal import Journal
+from lmdb_builders.quality import FLAGS
 from lmdb_builders.records import Record, Reject
 from pydeepexpr import faces
 from pydeepexpr.cli import progress
 from pydeepexpr.errors import UserError
-from pydeepexpr.expressions import EXPRESSIONS
-from pydeepexpr.files import provenance, replace_directory, sha256_of, write_json
+from pydeepexpr.expressions import EXPRESSIONS, UNLABELLED
+from pydeepexpr.files import provenance, resumable_directory, sha256_of, write_json
 from pydeepexpr.workers import available_cores, run_all
 
-__all__ = ["FOUND", "MANIFEST", "register"]
+__all__ = ["FOUND", "MANIFEST", "REJECTS", "register"]
 
 #: How a face was found (the manifest's column `face`; the last two are stand-ins), and how a summary puts it.
 FOUND = {
@@ -51,8 +55,14 @@ MANIFEST = pa.schema(
         ("box", pa.list_(pa.float32())),
         ("landmarks", pa.list_(pa.float32())),
         ("geometry", pa.list_(pa.float32())),
+        ("transform", pa.list_(pa.float32())),
+        ("fit_error", pa.float32()),
+        ("quality", pa.list_(pa.string())),
     ]
 )
+
+#: The columns of rejects.csv.
+REJECTS = ("path", "reason", "expression", "subject")
 
 
 def register(
@@ -62,13 +72,15 @@ def register(
     *,
     cropped: bool | None = None,
     alignment: str | None = None,
+    options: Mapping[str, str] | None = None,
     workers: int | None = None,
     limit: int | None = None,
+    force: bool = False,
 ) -> dict[str, Any]:
     """Register every face of a database; write `out` as docs/formats.md describes.
 
     The work grows in ``.OUT.partial`` beside `out` and takes the place of `out` when it is complete. If it was
-    interrupted, the same call goes on where it stopped.
+    interrupted, the same call goes on where it stopped; if it was finished, with the same images, it is left as it is.
 
     Parameters
     ----------
@@ -77,16 +89,20 @@ def register(
     root : path
         Where the database lies.
     out : path
-        The folder to make. An earlier result there is replaced; a folder that holds something else is refused.
+        The folder to make. The result of another call is replaced; a folder that holds something else is refused.
     cropped : bool, optional
         Every image shows one face that fills it, so the whole image stands in for a face not found. By default what
         the reader says.
     alignment : {"affine", "similarity", "none"}, optional
         How faces are brought onto the mean face (`faces.ALIGNMENTS`). By default what the reader says.
+    options : dict of str to str, optional
+        What the reader leaves to its user (`Reader.options`), as text.
     workers : int, optional
         Processes; by default as many as this process may use cores.
     limit : int, optional
         Only the first so many images.
+    force : bool
+        Do again what was finished.
 
     Returns
     -------
@@ -110,22 +126,29 @@ def register(
     if not root.exists():
         raise UserError(f"there is no {database} at {root} ({reader.about}); licence: {reader.licence}")
     _check_out(root, out)
+    settings = reader.settings(options or {})
+
+    def items() -> Iterator[Record | Reject]:
+        return itertools.islice(reader.read(root, **settings), limit)
+
     run = {
         "database": database,
         "root": str(root.resolve()),
+        "options": settings,
         "cropped": reader.cropped if cropped is None else cropped,
         "alignment": alignment or reader.alignment,
         "limit": limit,
-        "images": sum(1 for _ in itertools.islice(reader.read(root), limit)),
+        **_inventory(items()),
         "mean_face_sha256": sha256_of(faces.MEAN_FACE_FILE),
         "landmark_model_sha256": sha256_of(faces.landmark_model_path()),
     }
-    partial = out.parent / f".{out.name}.partial"
-    order: list[str] = []
-    with Journal(partial, run) as journal:
+    if not force and (done := _finished(out, run)):
+        return done
+    with resumable_directory(out, run) as partial, Journal(partial) as journal:
+        order: list[str] = []
 
         def tasks() -> Iterator[_Task]:
-            for item, output in _with_outputs(itertools.islice(reader.read(root), limit)):
+            for item, output in _with_outputs(items()):
                 order.append(item.name)
                 if item.name not in journal.results:
                     yield _Task(item, output, partial, run["cropped"], run["alignment"])
@@ -133,12 +156,43 @@ def register(
         left = run["images"] - len(journal.results)
         for result in progress(run_all(tasks(), workers or available_cores()), left, f"register {database}"):
             journal.add(result)
-    run["differences"] = reader.differences(root) if reader.differences else []
-    columns = reader.columns(root) if reader.columns else None
-    summary = _finish(partial, [journal.results[name] for name in order], run, columns)
-    journal.path.unlink()
-    replace_directory(partial, out)
+        about = {
+            "expected": reader.expected,
+            "differences": reader.differences(root, **settings) if reader.differences else [],
+        }
+        columns = reader.columns(root, **settings) if reader.columns else None
+        summary = _finish(partial, [journal.results[name] for name in order], {**run, **about}, columns)
+        journal.path.unlink()
     return summary
+
+
+def _inventory(items: Iterable[Record | Reject]) -> dict[str, Any]:
+    """Count the images and hash all that is said of them, and the sizes of their files."""
+    digest, count = hashlib.sha256(), 0
+    for item in items:
+        count += 1
+        said = [item.name, item.expression, item.subject]
+        if isinstance(item, Record):
+            place = getattr(item.image, "path", item.image)
+            said += [item.sequence, item.frame, item.split, _size(place) if isinstance(place, Path) else None]
+        digest.update(json.dumps(said).encode())
+    return {"images": count, "images_sha256": digest.hexdigest()}
+
+
+@functools.lru_cache(maxsize=16)  # many records may lie in one video
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else -1
+
+
+def _finished(out: Path, run: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the summary in `out` if it is of this very run."""
+    try:
+        summary = json.loads((out / "register.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return (
+        summary if {name: summary.get(name) for name in run} == run and (out / "manifest.parquet").is_file() else None
+    )
 
 
 def _check_out(root: Path, out: Path) -> None:
@@ -162,14 +216,14 @@ class _Task:
         """Return the image's row of the manifest, or its name and the reason why it has none."""
         record = self.item
         if isinstance(record, Reject):
-            return {"source": record.name, "reason": record.reason}
+            return self._rejected(record.reason)
         try:
             found = find_face(record, cropped=self.cropped, alignment=self.alignment)
         except (RuntimeError, MemoryError, cv2.error) as error:  # whatever one image does, the others go on
-            return {"source": record.name, "reason": " ".join(str(error).split()) or "too large for the memory"}
+            return self._rejected(" ".join(str(error).split()) or "too large for the memory")
         if not found:
-            return {"source": record.name, "reason": "no face was found"}
-        face, how = found
+            return self._rejected("no face was found")
+        face = found.face
         target = self.folder / self.output
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(cv2.imencode(".png", face.registered)[1].tobytes())
@@ -183,12 +237,19 @@ class _Task:
             "frame": record.frame,
             "split": record.split,
             "character": record.character,
-            "face": how,
+            "face": found.how,
             "score": face.score,
             "box": face.box.tolist(),
             "landmarks": face.landmarks.ravel().tolist(),
             "geometry": face.geometry.tolist(),
+            "transform": face.matrix.ravel().tolist(),
+            "fit_error": face.error,
+            "quality": found.quality,
         }
+
+    def _rejected(self, reason: str) -> dict[str, Any]:
+        item = self.item
+        return {"source": item.name, "reason": reason, "expression": item.expression, "subject": item.subject}
 
 
 def _with_outputs(items: Iterable[Record | Reject]) -> Iterator[tuple[Record | Reject, str]]:
@@ -204,18 +265,23 @@ def _with_outputs(items: Iterable[Record | Reject]) -> Iterator[tuple[Record | R
         yield item, output
 
 
+def _name(label: int) -> str:
+    """Return an expression's name; empty for none."""
+    return EXPRESSIONS[label] if label != UNLABELLED else ""
+
+
 def _finish(
     folder: Path, results: list[dict[str, Any]], run: dict[str, Any], columns: pa.Table | None
 ) -> dict[str, Any]:
     """Write the manifest, the rejects and the summary; return the summary."""
     rows = [r for r in results if "reason" not in r]
-    rejects = [(r["source"], r["reason"]) for r in results if "reason" in r]
-    reasons = Counter(reason for _, reason in rejects).most_common()
+    rejects = [(r["source"], r["reason"], _name(r["expression"]), r["subject"]) for r in results if "reason" in r]
+    reasons = Counter(reason for _, reason, *_ in rejects).most_common()
     if not rows:
         reason, count = reasons[0]
         raise UserError(f"none of the {len(rejects)} images in {run['root']} could be registered; {count}: {reason}")
     with open(folder / "rejects.csv", "w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows([("path", "reason"), *rejects])
+        csv.writer(file, lineterminator="\n").writerows([REJECTS, *rejects])
     manifest = pa.Table.from_pylist(rows, schema=MANIFEST)
     if columns is not None:
         place = {name: row for row, name in enumerate(columns["path"].to_pylist())}
@@ -229,7 +295,9 @@ def _finish(
         "accepted": len(rows),
         **{name.replace("-", "_"): found[name] for name in FOUND},
         "rejected": len(rejects),
-        "expressions": {(*EXPRESSIONS, "unlabelled")[label]: labels[label] for label in sorted(labels)},
+        "expressions": {_name(label) or "unlabelled": labels[label] for label in sorted(labels)},
+        "subjects": len({r["subject"] for r in rows} - {""}),
+        "quality": {flag: count for flag in FLAGS if (count := sum(flag in r["quality"] for r in rows))},
         "splits": dict(sorted(Counter(r["split"] for r in rows).items())),
         "reasons": dict(reasons),
     }

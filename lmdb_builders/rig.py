@@ -20,6 +20,7 @@ READER = Reader(
     about="what tools/render_rig.py writes: the same folders, with frames.parquet",
     licence="your own renderings",
     places=("RIG_DB_256",),
+    cropped=True,
     alignment=CHARACTER_ALIGNMENT,
     columns=ferg.parameters,
 )

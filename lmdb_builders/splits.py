@@ -1,13 +1,25 @@
 """Who trains and who tests: stratified by expression, and nobody on two sides."""
 
 import zlib
+from collections import Counter
 from collections.abc import Hashable, Sequence
 
 import numpy as np
 
 from pydeepexpr.errors import UserError
 
-__all__ = ["BALANCES", "SPLITS", "assign_splits", "block_splits", "group_ids", "partition", "training_order"]
+__all__ = [
+    "BALANCES",
+    "SPLITS",
+    "assign_splits",
+    "block_splits",
+    "fold_splits",
+    "folds_of",
+    "group_ids",
+    "partition",
+    "training_order",
+    "why_persons_mix",
+]
 
 SPLITS = ("train", "val", "test")
 
@@ -126,6 +138,87 @@ def assign_splits(
     parts = partition(labels[free], groups[free], (1 - val - test, val, test), seed)
     splits[free] = np.array(SPLITS)[parts]
     return splits
+
+
+def folds_of(labels: np.ndarray, groups: np.ndarray, folds: int, seed: int) -> np.ndarray:
+    """Number the fold of each image for cross-validation, 0 to `folds` - 1, class by class, without dividing a group.
+
+    Raises
+    ------
+    UserError
+        If there are fewer than two folds, or fewer groups than folds.
+    """
+    if folds < 2:
+        raise UserError(f"{folds} folds are no cross-validation; give 2 or more")
+    if (count := len(np.unique(groups))) < folds:
+        raise UserError(
+            f"{count} persons (or images without one) cannot be divided into {folds} folds; give fewer folds"
+        )
+    return partition(labels, groups, [1 / folds] * folds, seed)
+
+
+def fold_splits(
+    labels: np.ndarray, groups: np.ndarray, fold_of: np.ndarray, fold: int, *, val: float, seed: int
+) -> np.ndarray:
+    """Name the split of each image where one fold tests, a share of the others validates and the rest trains.
+
+    Parameters
+    ----------
+    labels, groups : ndarray of int, shape (N,)
+        As in `partition`: those who validate are no persons who train, either.
+    fold_of : ndarray of int, shape (N,)
+        As `folds_of` gives it.
+    fold : int
+        Number of the fold that tests, from 0.
+    val : float
+        Share of all images.
+    seed : int
+        The same seed gives the same splits.
+
+    Returns
+    -------
+    ndarray of str, shape (N,)
+
+    Raises
+    ------
+    UserError
+        If there is no such fold, or nothing would be left to train on.
+    """
+    labels, groups, fold_of = np.asarray(labels), np.asarray(groups), np.asarray(fold_of)
+    folds = int(fold_of.max()) + 1
+    if not 0 <= fold < folds:
+        raise UserError(f"there is no fold {fold}; there are {folds}, counted from 0")
+    rest = fold_of != fold
+    _check_shares(val, 1 / folds)
+    share = val / (1 - 1 / folds)
+    splits = np.full(len(labels), "test", dtype="<U5")  # five letters: room for "train"
+    splits[rest] = np.array(["train", "val"])[partition(labels[rest], groups[rest], (1 - share, share), seed)]
+    return splits
+
+
+def why_persons_mix(database: Sequence[str], subject: Sequence[str], split: Sequence[str]) -> str:
+    """Say why a division is not independent of the persons: what is measured with it may be too good.
+
+    Parameters
+    ----------
+    database, subject, split : sequence of str, length N
+        Of each image.
+
+    Returns
+    -------
+    str
+        Empty where every image names its person, and all images of a person lie in one split.
+    """
+    unnamed = Counter(base for base, who in zip(database, subject, strict=True) if not who)
+    if unnamed:
+        return "; ".join(
+            f"{base} does not say who is who ({count:,} images)" for base, count in sorted(unnamed.items())
+        )
+    sides: dict[tuple[str, str], set[str]] = {}
+    for base, who, side in zip(database, subject, split, strict=True):
+        sides.setdefault((base, who), set()).add(side)
+    torn = sum(len(names) > 1 for names in sides.values())
+    return f"{torn} of {len(sides)} persons stand in several splits" if torn else ""
 
 
 def block_splits(

@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from pydeepexpr.errors import UserError
 
-__all__ = ["progress", "run"]
+__all__ = ["progress", "read_pairs", "run"]
 
 T = TypeVar("T")
 
@@ -31,6 +31,25 @@ def run(main: Callable[[], int | None]) -> None:
         print(f"error: {error.strerror or error}: {error.filename or 'see above'}", file=sys.stderr)
         status = 2
     sys.exit(status)
+
+
+def read_pairs(texts: Iterable[str], flag: str) -> dict[str, str]:
+    """Return what arguments such as ``name=value`` say; `flag` is where they were given, for the error.
+
+    Raises
+    ------
+    UserError
+        If one has no ``=``, or a name comes twice.
+    """
+    pairs: dict[str, str] = {}
+    for text in texts:
+        name, sign, value = text.partition("=")
+        if not sign or not name:
+            raise UserError(f"{flag} {text} is no NAME=VALUE")
+        if name in pairs:
+            raise UserError(f"{flag} {name} is given twice")
+        pairs[name] = value
+    return pairs
 
 
 def progress(items: Iterable[T], total: int, what: str, every_s: float = 15.0) -> Iterator[T]:

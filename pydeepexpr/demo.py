@@ -114,7 +114,8 @@ def demo_stages(folder: Path, scale: Scale, characters: Sequence[str] | None = N
 
     def finetune() -> list[Step]:
         options = ("--solver", "solvers/finetune.prototxt", "--deploy", "prototxt/finetune_deploy.prototxt")
-        options += ("--stage", FINETUNE, "--weights", human, "--crops", 2, "--precision", scale.precision)
+        options += ("--stage", FINETUNE, "--weights", human, "--crops", "mirrored", "--once")
+        options += ("--precision", scale.precision)
         return [_training(tuned[name], lmdb / name, scale.finetune_epochs, *options) for name in names]
 
     def features() -> list[Step]:

@@ -2,7 +2,7 @@
 
 Everything else says ``from pydeepexpr.engine import caffe`` inside the function that needs it, and uses pycaffe's
 public interface alone. `DEEPEXPR_CAFFE` chooses: `own` (the default) or `bvlc`. Where the two differ (a free device,
-precision, the log, the end of a solver), there is a function here.
+precision, fixed crops, the log, the end of a solver), there is a function here.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from typing import Any
 
 from pydeepexpr.errors import UserError
 
-__all__ = ["DEVICES", "PRECISIONS", "logging_to", "opened_solver", "use_device", "use_precision"]
+__all__ = ["DEVICES", "PRECISIONS", "logging_to", "opened_solver", "use_crops", "use_device", "use_precision"]
 
 _MODULES = {"own": "pydeepexpr.caffe", "bvlc": "caffe"}
 DEVICES = ("auto", "cpu", "cuda")
@@ -66,6 +66,19 @@ def use_precision(precision: str = "fp32") -> None:
         caffe.set_precision(precision)
     elif precision != "fp32":
         raise UserError(f"real Caffe computes in fp32 alone; leave --precision {precision} or DEEPEXPR_CAFFE=bvlc out")
+
+
+def use_crops(rule: str = "random") -> None:
+    """Crop training images at random or, by the package's own engine alone, to the fixed views of a rule."""
+    if _is_own():
+        from pydeepexpr.engine import caffe
+
+        caffe.set_crops(rule)
+    elif rule != "random":
+        raise UserError(
+            "real Caffe crops at random alone; let the LMDB hold the crops (tools/build_lmdb.py --crops five) and "
+            f"leave --crops {rule} out, or DEEPEXPR_CAFFE=bvlc"
+        )
 
 
 @contextlib.contextmanager

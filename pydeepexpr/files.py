@@ -13,6 +13,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from pydeepexpr.errors import UserError
 
 __all__ = [
@@ -21,9 +23,12 @@ __all__ = [
     "provenance",
     "read_names",
     "replace_directory",
+    "resumable_directory",
     "sha256_of",
     "write_json",
 ]
+
+_PLAN, _LOCK = "plan.json", "lock"
 
 _RECORDED_PACKAGES = ("torch", "numpy", "opencv-python-headless", "dlib-bin")
 
@@ -72,6 +77,54 @@ def atomic_directory(path: str | os.PathLike) -> Iterator[Path]:
         replace_directory(partial, path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def resumable_directory(path: str | os.PathLike, made_of: dict[str, object]) -> Iterator[Path]:
+    """Yield the folder ``.NAME.partial`` beside `path`; put it in the place of `path` when the block ends well.
+
+    A block that ends otherwise leaves it, even where the process is killed: the next call with the same `made_of` finds
+    in it what was done, one with another `made_of` finds it empty. Nobody else works in it meanwhile.
+
+    Parameters
+    ----------
+    path : path
+    made_of : dict
+        All that decides the result, as JSON can hold it.
+
+    Raises
+    ------
+    UserError
+        If another process is at the same work, or nothing can be written there.
+    """
+    path = Path(path)
+    partial = path.parent / f".{path.name}.partial"
+    plan, lock = partial / _PLAN, FileLock(partial / _LOCK)
+    try:
+        partial.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UserError(f"another process is at work on {path}; wait for it, or stop it") from None
+    except OSError as error:
+        raise UserError(f"cannot write in {partial}: {error.strerror}") from None
+    with lock:
+        if _read_json(plan) != json.loads(json.dumps(made_of)):
+            for old in partial.iterdir():
+                if old.name != _LOCK:
+                    shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
+            write_json(plan, made_of)
+        yield partial
+        plan.unlink()
+        (partial / _LOCK).unlink(missing_ok=True)
+        replace_directory(partial, path)
+
+
+def _read_json(path: Path) -> object:
+    """Return what a file holds; None where it is missing or damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
 def write_json(path: str | os.PathLike, value: object) -> None:

@@ -15,21 +15,18 @@ import numpy as np
 import torch
 from google.protobuf import text_format
 
+from pydeepexpr.caffe.crops import CROPS, crops_of, turns
 from pydeepexpr.caffe.datum import datum_to_image, floats_to_datum
 from pydeepexpr.caffe.graph import filter_net
 from pydeepexpr.caffe.lmdb_source import LmdbSource
 from pydeepexpr.caffe.mode import TEST, TRAIN
 from pydeepexpr.caffe.proto import caffe_pb2 as pb
-from pydeepexpr.caffe.transform import Cut, Transformer
+from pydeepexpr.caffe.transform import Transformer
 from pydeepexpr.cli import progress
 from pydeepexpr.errors import UserError
 from pydeepexpr.files import atomic_directory, sha256_of, write_json
 
-__all__ = ["CROPS", "compute_once", "crops_of", "frozen_layers"]
-
-#: How many crops of a training image may be computed: the centre; it and its mirror image; the papers' five (centre and
-#: corners) and their mirror images (ACCV 2016, section 3.2).
-CROPS = (1, 2, 10)
+__all__ = ["compute_once", "frozen_layers"]
 
 _FUNCTIONS = ("Convolution", "InnerProduct", "LRN", "Pooling", "ReLU")
 _BATCH = 50
@@ -62,16 +59,8 @@ def frozen_layers(net: pb.NetParameter, state: pb.NetState) -> list[pb.LayerPara
     return frozen
 
 
-def crops_of(shape: tuple[int, ...], side: int, count: int) -> list[Cut]:
-    """Return where an image of H×W×C is cut to squares of `side`: the first `count` of `CROPS`."""
-    height, width = shape[0] - side, shape[1] - side
-    corners = [(0, 0), (0, width), (height, 0), (height, width)]
-    cuts = [Cut(top, left, mirror) for top, left in ((height // 2, width // 2), *corners) for mirror in (False, True)]
-    return cuts[:count]
-
-
 def compute_once(
-    net: pb.NetParameter, state: pb.NetState, weights: list[Path], folder: Path, crops: int, seed: int
+    net: pb.NetParameter, state: pb.NetState, weights: list[Path], folder: Path, crops: str, seed: int
 ) -> pb.NetParameter:
     """Run the frozen layers over a network's data and return the rest of the network, which reads the results.
 
@@ -85,17 +74,17 @@ def compute_once(
         The `.caffemodel` files that the frozen layers' parameters come from.
     folder : path
         Where the results are kept. They are taken from there if they are of the same layers, weights and data.
-    crops : int
-        How many crops of each training image (`CROPS`); each pass through the images takes another one of each, in an
-        order drawn by `seed`. Test images are cut in the centre.
+    crops : str
+        The rule by which training images are cut (`caffe.crops.CROPS`); each pass through the images takes another view
+        of each, in an order drawn by `seed`. Test images are cut in the centre.
 
     Raises
     ------
     UserError
-        If nothing is frozen, `crops` is another number, or the data cannot be read or the results written.
+        If nothing is frozen, `crops` is another rule, or the data cannot be read or the results written.
     """
     if crops not in CROPS:
-        raise UserError(f"{crops} crops cannot be computed once; choose {', '.join(map(str, CROPS))}")
+        raise UserError(f"{crops} crops cannot be computed once; use one of: {', '.join(CROPS)}")
     frozen = frozen_layers(net, state)
     sources = {_phase(layer): layer for layer in net.layer if layer.type == "Data"}
     made_of = {
@@ -110,9 +99,9 @@ def compute_once(
         try:
             with atomic_directory(folder) as partial:
                 for phase, layer in sources.items():
-                    count = crops if phase == TRAIN else 1
+                    rule = crops if phase == TRAIN else "centre"
                     place = partial / _PLACES[phase]
-                    _write(place, _Prefix(layer, frozen, weights, place.with_suffix(".prototxt")), count, seed)
+                    _write(place, _Prefix(layer, frozen, weights, place.with_suffix(".prototxt"), rule), seed)
                 write_json(partial / "frozen.json", made_of)
         except (OSError, lmdb.Error) as error:
             raise UserError(f"cannot write {folder}: {getattr(error, 'strerror', None) or error}") from error
@@ -153,13 +142,14 @@ def _holds(folder: Path, made_of: dict[str, object]) -> bool:
 
 
 class _Prefix:
-    """The frozen layers, written to `file` as a net, as a function of the images of one Data layer."""
+    """The frozen layers, written to `file` as a net, as a function of a rule's views of one Data layer's images."""
 
     def __init__(
-        self, data: pb.LayerParameter, frozen: list[pb.LayerParameter], weights: list[Path], file: Path
+        self, data: pb.LayerParameter, frozen: list[pb.LayerParameter], weights: list[Path], file: Path, rule: str
     ) -> None:
         from pydeepexpr.engine import caffe
 
+        self.rule = rule
         self.source = LmdbSource(data.data_param.source)
         self.transformer = Transformer(data.transform_param, TEST)
         _, first = next(self.source.records())
@@ -173,17 +163,17 @@ class _Prefix:
             self.net.copy_from(str(path))
         self.input, self.output = data.top[0], frozen[-1].top[0]
 
-    def crops(self, count: int) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield the label of each image and `count` crops of it, count×H×W×C uint8."""
+    def crops(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield the label of each image and its crops, crops×H×W×C uint8."""
         for _, datum in self.source.records():
             image = self._image(datum)
             self.transformer.check(image)
-            yield datum.label, self._cut(image, count)
+            yield datum.label, self._cut(image)
 
     def __call__(self, crops: list[np.ndarray]) -> np.ndarray:
-        """Return what the frozen layers make of the crops of some images, images×count×C×H×W."""
-        count, mean = len(crops[0]), self.transformer.mean_image
-        means = None if mean is None else torch.from_numpy(np.concatenate([self._cut(mean, count)] * len(crops)))
+        """Return what the frozen layers make of the crops of some images, images×crops×C×H×W."""
+        mean = self.transformer.mean_image
+        means = None if mean is None else torch.from_numpy(np.concatenate([self._cut(mean)] * len(crops)))
         images = self.transformer.finish(torch.from_numpy(np.concatenate(crops)), means).numpy()
         blob = self.net.blobs[self.input]
         if blob.data.shape != images.shape:
@@ -192,21 +182,21 @@ class _Prefix:
         blob.data[...] = images
         self.net.forward()
         values = np.array(self.net.blobs[self.output].data)
-        return values.reshape(len(crops), count, *values.shape[1:])
+        return values.reshape(len(crops), CROPS[self.rule], *values.shape[1:])
 
-    def _cut(self, image: np.ndarray, count: int) -> np.ndarray:
+    def _cut(self, image: np.ndarray) -> np.ndarray:
         side = self.transformer.param.crop_size or min(image.shape[:2])
-        return np.stack([self.transformer.cut(image, cut) for cut in crops_of(image.shape, side, count)])
+        return np.stack([self.transformer.cut(image, cut) for cut in crops_of(image.shape, side, self.rule)])
 
     def _image(self, datum: pb.Datum) -> np.ndarray:
         return datum_to_image(datum, self.transformer.decode_flag)
 
 
-def _write(place: Path, prefix: _Prefix, count: int, seed: int) -> None:
-    """Write an LMDB that holds all images once for each of `count` passes, another crop of each in every pass."""
-    total = len(prefix.source)
-    turns = np.random.default_rng(seed).permuted(np.tile(np.arange(count), (total, 1)), axis=1)
-    images = progress(prefix.crops(count), total, f"{place.name}, layers that stay")
+def _write(place: Path, prefix: _Prefix, seed: int) -> None:
+    """Write an LMDB that holds all images once for each of as many passes as there are crops, another in every pass."""
+    total, count = len(prefix.source), CROPS[prefix.rule]
+    order = turns(total, count, seed)
+    images = progress(prefix.crops(), total, f"{place.name}, layers that stay")
     place.mkdir()
     env, row = None, 0
     for labels, batch in _batches(images, max(1, _BATCH // count)):
@@ -216,7 +206,7 @@ def _write(place: Path, prefix: _Prefix, count: int, seed: int) -> None:
             env = lmdb.open(str(place), map_size=size, lock=False, sync=False, metasync=False)
         with env.begin(write=True) as transaction:
             for label, of_image in zip(labels, values, strict=True):
-                for turn, crop in enumerate(turns[row]):
+                for turn, crop in enumerate(order[row]):
                     transaction.put(f"{turn * total + row:010d}".encode(), floats_to_datum(of_image[crop], label))
                 row += 1
     env.sync(True)

@@ -3,6 +3,7 @@
 The run's folder keeps the solver and the net as files, and those are what the chosen Caffe (`engine.py`) trains from.
 """
 
+import json
 import math
 import shutil
 import sys
@@ -14,6 +15,7 @@ from google.protobuf.message import Message
 from tqdm import tqdm
 
 from pydeepexpr import engine, paths
+from pydeepexpr.caffe.crops import CROPS
 from pydeepexpr.caffe.lmdb_source import LmdbSource
 from pydeepexpr.caffe.mode import TEST, TRAIN
 from pydeepexpr.caffe.proto import caffe_pb2 as pb
@@ -52,9 +54,11 @@ class Options:
         The stage of both states, in the place of the solver's: what a network with several readings is to be.
     tuned_only : bool
         The model keeps the layers alone that differ from `weights`.
-    crops : int, optional
-        Compute what stays as it is once, for so many crops of each training image (`frozen.CROPS`), and train the rest
-        on that; implies `tuned_only`.
+    crops : str
+        The rule by which training images are cropped (`caffe.crops.RULES`).
+    once : bool
+        Compute what stays as it is once, for each view of each training image that `crops` gives, and train the rest on
+        that; implies `tuned_only`.
     """
 
     data: Path | None = None
@@ -67,19 +71,21 @@ class Options:
     precision: str = "fp32"
     stage: str | None = None
     tuned_only: bool = False
-    crops: int | None = None
+    crops: str = "random"
+    once: bool = False
 
 
 def resolve(solver_file: Path, out: Path, options: Options) -> tuple[pb.SolverParameter, pb.NetParameter]:
     """Return the solver and the net of a run, with the LMDBs, the lengths and the places filled in.
 
-    An epoch is ceil(images / batch) iterations. Without `epochs` and `iterations` the solver's own numbers stand;
-    a solver of the paper's is written for the paper's number of images.
+    An epoch is ceil(images / batch) iterations, also where the LMDB holds several crops of each image. Without
+    `epochs` and `iterations` the solver's own numbers stand; a solver of the paper's is written for the paper's number
+    of images.
 
     Raises
     ------
     UserError
-        If a file or an LMDB cannot be read, or a number is out of range.
+        If a file or an LMDB cannot be read, a number is out of range, or images were to be cropped twice.
     """
     for name in ("epochs", "iterations", "drop_every"):
         if (given := getattr(options, name)) is not None and given <= 0:
@@ -97,7 +103,10 @@ def resolve(solver_file: Path, out: Path, options: Options) -> tuple[pb.SolverPa
         if options.data is not None and phase in layers:
             layers[phase].data_param.source = str(options.data / folder)
     images = {phase: len(LmdbSource(layer.data_param.source)) for phase, layer in layers.items()}
-    epoch = math.ceil(images[TRAIN] / layers[TRAIN].data_param.batch_size)
+    held = _crops_held(Path(layers[TRAIN].data_param.source))
+    if "random" not in (held, options.crops):
+        raise UserError(f"{layers[TRAIN].data_param.source} holds crops already; leave --crops {options.crops} out")
+    epoch = math.ceil(images[TRAIN] // CROPS.get(held, 1) / layers[TRAIN].data_param.batch_size)
     if options.epochs is not None:
         solver.max_iter = max(round(options.epochs * epoch), 1)
         solver.test_interval = solver.snapshot = min(epoch, solver.max_iter)
@@ -121,16 +130,19 @@ def train(solver_file: Path, out: Path, options: Options, deploy: Path) -> Path 
     `out` keeps the solver and the net as they were run (real Caffe reads them), Caffe's log, `log.csv`, `curve.png`,
     the snapshots, and at the end `NAME.caffemodel` with its card.
     """
-    tuned_only = options.tuned_only or options.crops is not None
+    tuned_only = options.tuned_only or options.once
     if tuned_only and options.weights is None:
-        raise UserError("--tuned-only and --crops build on --weights, which is not given")
+        raise UserError("--tuned-only and --once build on --weights, which is not given")
+    if options.once and options.crops == "random":
+        raise UserError(f"--once cannot compute random crops; give it --crops {' or '.join(CROPS)}")
     _check_there("model", options.weights)
     _check_there("solver state", options.snapshot)
     engine.use_precision(options.precision)
+    engine.use_crops("random" if options.once else options.crops)
     parents = weight_files(options.weights) if options.weights else []
     solver_param, net_param = resolve(solver_file, out, options)
     to_run = _write_run(out, solver_param, net_param)
-    if options.crops is not None:
+    if options.once:
         to_run = _above_frozen(solver_param, net_param, parents, options.crops)
     done = _solve(to_run, out / "train.log", solver_param.max_iter, parents, options.snapshot)
     report(out)
@@ -157,6 +169,7 @@ def train(solver_file: Path, out: Path, options: Options, deploy: Path) -> Path 
             "seed": solver_param.random_seed,
             "data": _hash_of_data(options.data),
             "crops": options.crops,
+            "once": options.once,
         },
     )
     shutil.rmtree(_frozen_folder(solver_param), ignore_errors=True)
@@ -210,7 +223,7 @@ def _frozen_folder(solver: pb.SolverParameter) -> Path:
     return Path(solver.snapshot_prefix).parent / "frozen"
 
 
-def _above_frozen(solver: pb.SolverParameter, net: pb.NetParameter, parents: list[Path], crops: int) -> Path:
+def _above_frozen(solver: pb.SolverParameter, net: pb.NetParameter, parents: list[Path], crops: str) -> Path:
     """Compute the frozen layers, once; return the file of a solver for what lies above them."""
     folder, seed = _frozen_folder(solver), max(solver.random_seed, 0)
     rest = compute_once(net, solver.train_state, parents, folder, crops, seed)
@@ -241,6 +254,18 @@ def _test_transform(net: pb.NetParameter) -> pb.TransformationParameter:
     """Return how the net's pixels are prepared when testing."""
     data = [layer for layer in net.layer if layer.type == "Data"]
     return next((layer for layer in data if any(rule.phase == TEST for rule in layer.include)), data[0]).transform_param
+
+
+def _crops_held(lmdb: Path) -> str:
+    """Return by which rule an LMDB's images are crops already, as the build.json beside it says; whole ones: random."""
+    made = lmdb.parent / "build.json"
+    try:
+        rule = json.loads(made.read_text(encoding="utf-8")).get("crops")
+        return rule if rule in CROPS else "random"
+    except FileNotFoundError:
+        return "random"
+    except (OSError, ValueError, AttributeError, TypeError):
+        raise UserError(f"cannot read {made}, which says how the LMDB was built; build it again") from None
 
 
 def _hash_of_data(data: Path | None) -> str | None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from pydeepexpr.errors import UserError
 
-__all__ = ["VIDEO_SUFFIXES", "Frame", "VideoFrame", "read_video"]
+__all__ = ["VIDEO_SUFFIXES", "Frame", "VideoFrame", "frame_count", "read_video"]
 
 #: Endings of the names of video files, in lower case.
 VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"})
@@ -47,6 +47,20 @@ def read_video(path: str | os.PathLike, first: int = 0) -> Iterator[Frame]:
         stream.skip_to(first)
         while (frame := stream.next()) is not None:
             yield frame
+
+
+def frame_count(path: str | os.PathLike) -> int:
+    """Return how many frames a video has, counted without decoding them.
+
+    Of a file that is cut short these are the frames that are there, not those that its header promises.
+
+    Raises
+    ------
+    UserError
+        If the file is missing or no video. The message does not repeat the path.
+    """
+    with _readable(), av.open(os.fspath(path)) as container:
+        return sum(1 for packet in container.demux(_video_stream(container)) if packet.size)
 
 
 @dataclass(frozen=True)
@@ -96,15 +110,13 @@ class _Stream:
     def __init__(self, path: str | os.PathLike) -> None:
         self.position = 0
         self._path = path
-        with _readable(path):
+        with _readable():
             self._container = av.open(os.fspath(path))
-        if not self._container.streams.video:
-            self.close()
-            raise UserError("the file holds no video")
-        self._stream = self._container.streams.video[0]
+        self._stream = _video_stream(self._container)
         self._stream.thread_type = "NONE"  # processes share the cores already
         self._frames = self._container.decode(self._stream)
         self._ahead: av.VideoFrame | None = None
+        self._shown: dict[int, bool] | None = None  # whether it is a key frame, by the time, once a jump needs it
 
     def close(self) -> None:
         self._container.close()
@@ -130,31 +142,47 @@ class _Stream:
 
     def _jump(self, number: int) -> None:
         """Decode from the last key frame before `number` on, where the file says when each of its frames is shown."""
-        with _readable(self._path), av.open(os.fspath(self._path)) as container:
-            packets = container.demux(container.streams.video[0])
-            known = [(packet.pts, packet.is_keyframe) for packet in packets if packet.size]
-        times = [time for time, _ in known]
-        if number >= len(times) or None in times or len(set(times)) < len(times):
+        if self._shown is None:
+            self._shown = _shown_frames(self._path)
+        times = list(self._shown)
+        if number >= len(times) or not any(list(self._shown.values())[self.position + 1 : number + 1]):
             return
-        times.sort()
-        with _readable(self._path):
+        with _readable():
             self._container.seek(times[number], stream=self._stream)
         self._frames = self._container.decode(self._stream)
         frame = self._decoded()
-        place = times.index(frame.pts) if frame is not None and (frame.pts, True) in known else -1
+        place = times.index(frame.pts) if frame is not None and self._shown.get(frame.pts) else -1
         if self.position <= place <= number:
             self._ahead, self.position = frame, place
-        else:  # after a jump, MPEG program streams tell other times: count from the beginning
+        else:  # after a jump, MPEG program streams tell other times: count from the beginning, and jump no more
             self.close()
             self.__init__(self._path)
+            self._shown = {}
 
     def _decoded(self) -> av.VideoFrame | None:
-        with _readable(self._path):
+        with _readable():
             return next(self._frames, None)
 
 
+def _video_stream(container: av.container.InputContainer) -> av.VideoStream:
+    """Return the first video stream; close the container if it has none."""
+    if not container.streams.video:
+        container.close()
+        raise UserError("the file holds no video")
+    return container.streams.video[0]
+
+
+def _shown_frames(path: str | os.PathLike) -> dict[int, bool]:
+    """Return whether a frame is a key frame by the time it is shown, in order; nothing if some time is not told."""
+    with _readable(), av.open(os.fspath(path)) as container:
+        packets = container.demux(_video_stream(container))
+        shown = [(packet.pts, packet.is_keyframe) for packet in packets if packet.size]
+    told = {time for time, _ in shown} - {None}
+    return dict(sorted(shown)) if len(told) == len(shown) else {}
+
+
 @contextlib.contextmanager
-def _readable(path: str | os.PathLike) -> Iterator[None]:
+def _readable() -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:

@@ -94,7 +94,7 @@ def test_scale_reaches_the_commands(stages):
     assert "--performers 3 --frames 14" in " ".join(stages["performers"].steps()[0].arguments)
     assert stages["cast"].steps()[0].arguments[-2:] == ("--frames", "70")
     tune = " ".join(stages["fine-tuning"].steps()[1].arguments)
-    assert "--weights d/runs/human/human.caffemodel --crops 2 --precision bf16" in tune
+    assert "--weights d/runs/human/human.caffemodel --crops mirrored --once --precision bf16" in tune
     assert "--data d/lmdb/bob --out d/runs/bob --epochs 4 --drop-every 3" in tune
     assert "42 photographs of 3 people" in stages["performers"].about and "140 frames" in stages["cast"].about
 

@@ -32,7 +32,8 @@ layer { name: "prob" type: "Softmax" bottom: "fc7" top: "prob" }
 """
 FIXED = 'top: "fc6"\n  param { lr_mult: 0 } param { lr_mult: 0 }\n  inner'
 TRAIN = ("train", "--solver", "solver.prototxt", "--deploy", "deploy.prototxt", "--data", "data", "--device", "cpu")
-TUNE = (*TRAIN[:2], "fixed_solver.prototxt", *TRAIN[3:], "--out", "runs/tuned", "--iterations", "4", "--crops", "2")
+TUNE = (*TRAIN[:2], "fixed_solver.prototxt", *TRAIN[3:], "--out", "runs/tuned", "--iterations", "4",
+        "--crops", "mirrored", "--once")  # fmt: skip
 EXTRACT = ("extract_features", "runs/tiny/tiny.caffemodel", "data/val_lmdb", "store", "--deploy", "deploy.prototxt")
 RETRIEVE = ("retrieve", "photo.png", "--as-is", "--model", "runs/tiny/tiny.caffemodel", "--deploy", "deploy.prototxt",
             "--store", "store", "--top", "3", "--json", "found.json")  # fmt: skip
@@ -173,6 +174,15 @@ def test_pycaffe_has_no_bfloat16(tmp_path, monkeypatch):
     monkeypatch.setenv("DEEPEXPR_CAFFE", "bvlc")
     options = training.Options(data=Path("data"), precision="bf16")
     with pytest.raises(UserError, match="real Caffe computes in fp32 alone"):
+        training.train(Path("solver.prototxt"), Path("runs/tiny"), options, Path("deploy.prototxt"))
+    assert not Path("runs").exists()
+
+
+def test_pycaffe_has_no_fixed_crops(tmp_path, monkeypatch):
+    monkeypatch.chdir(make_project(tmp_path))
+    monkeypatch.setenv("DEEPEXPR_CAFFE", "bvlc")
+    options = training.Options(data=Path("data"), crops="five")
+    with pytest.raises(UserError, match=r"tools/build_lmdb\.py --crops five\) and leave --crops five out"):
         training.train(Path("solver.prototxt"), Path("runs/tiny"), options, Path("deploy.prototxt"))
     assert not Path("runs").exists()
 

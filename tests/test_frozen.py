@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from pydeepexpr import caffe, frozen, paths, training
+from pydeepexpr.caffe import mode
 from pydeepexpr.caffe.lmdb_source import LmdbSource
 from pydeepexpr.caffe.proto import caffe_pb2 as pb
 from pydeepexpr.caffe.readers import read_net
@@ -52,6 +53,7 @@ def image(number: int) -> np.ndarray:
 def project(tmp_path, monkeypatch):
     """A folder with LMDBs of 10 and 5 images, a parent with its card, and a network of the crop and rate asked for."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(mode._state, "crops", "random")
     caffe.set_mode_cpu()
     Path("solver.prototxt").write_text(SOLVER)
     for name, count in (("train_lmdb", 10), ("val_lmdb", 5)):
@@ -91,9 +93,10 @@ def said_of_tests(name: str) -> list[str]:
 
 @pytest.mark.parametrize(("fc6", "learned"), [(0, {"fc7_character"}), (1, {"fc6", "fc7_character"})])
 def test_it_trains_what_the_whole_network_trains(project, fc6, learned):
-    """Where a crop is the whole image there is nothing to draw, and both ways must end alike."""
-    project.make(fc6=fc6)
-    plain, once = parameters(project.run("plain")), parameters(project.run("once", crops=1))
+    """Where the crop is the centre there is nothing to draw, and both ways must end alike."""
+    project.make(crop=6, fc6=fc6)
+    plain = parameters(project.run("plain", crops="centre"))
+    once = parameters(project.run("once", crops="centre", once=True))
     assert set(plain) == set(once) == learned
     for name in learned:
         for one, other in zip(plain[name], once[name], strict=True):
@@ -121,20 +124,10 @@ def test_of_the_fine_tuning_network_it_is_all_that_a_reading_keeps(stage, last):
     assert frozen.frozen_layers(net, pb.NetState(stage=[stage]))[-1].name == last
 
 
-def test_ten_crops_are_the_corners_the_centre_and_their_mirror_images():
-    cuts = frozen.crops_of((256, 256, 3), 227, 10)
-    assert {(cut.top, cut.left) for cut in cuts} == {(0, 0), (0, 29), (29, 0), (29, 29), (14, 14)}
-    assert len(set(cuts)) == 10 and sum(cut.mirror for cut in cuts) == 5
-    assert [(cut.top, cut.left, cut.mirror) for cut in frozen.crops_of((256, 256, 3), 227, 2)] == [
-        (14, 14, False),
-        (14, 14, True),
-    ]
-
-
 def test_each_pass_holds_every_image_once_and_all_crops_occur(project, tmp_path):
     parent = project.make(crop=6)
     net = read_net("net.prototxt")
-    rest = frozen.compute_once(net, pb.NetState(), [parent], tmp_path / "frozen", 10, seed=1)
+    rest = frozen.compute_once(net, pb.NetState(), [parent], tmp_path / "frozen", "five", seed=1)
     assert [layer.name for layer in rest.layer][:4] == ["data", "data", "fc6_shape", "drop6"]
     assert [layer.name for layer in rest.layer][4:] == ["fc7_character", "accuracy", "loss"]
     assert (
@@ -161,7 +154,7 @@ def test_the_order_of_crops_is_the_seeds(project, tmp_path):
     parent, net = project.make(crop=6), read_net(Path("net.prototxt"))
     keys = {}
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        rest = frozen.compute_once(net, pb.NetState(), [parent], tmp_path / name, 10, seed)
+        rest = frozen.compute_once(net, pb.NetState(), [parent], tmp_path / name, "five", seed)
         records = LmdbSource(rest.layer[0].data_param.source).records()
         keys[name] = [datum.SerializeToString() for _, datum in records]
     assert keys["a"] == keys["b"] != keys["c"]
@@ -169,19 +162,20 @@ def test_the_order_of_crops_is_the_seeds(project, tmp_path):
 
 def test_results_are_kept_for_the_same_run_alone(project, tmp_path, monkeypatch):
     parent, net, folder = project.make(crop=6), read_net(Path("net.prototxt")), tmp_path / "frozen"
-    frozen.compute_once(net, pb.NetState(), [parent], folder, 2, 1)
+    frozen.compute_once(net, pb.NetState(), [parent], folder, "mirrored", 1)
     made = (folder / "train_lmdb/data.mdb").stat().st_mtime_ns
-    frozen.compute_once(net, pb.NetState(), [parent], folder, 2, 1)
+    frozen.compute_once(net, pb.NetState(), [parent], folder, "mirrored", 1)
     assert (folder / "train_lmdb/data.mdb").stat().st_mtime_ns == made
-    frozen.compute_once(net, pb.NetState(), [parent], folder, 1, 1)
+    frozen.compute_once(net, pb.NetState(), [parent], folder, "centre", 1)
     assert len(LmdbSource(folder / "train_lmdb")) == 10
 
 
 def test_an_interrupted_run_goes_on_to_the_same_end(project):
     project.make(crop=6)
-    whole = parameters(project.run("whole", crops=2))
-    project.run("parts", crops=2, iterations=4)
-    parts = project.run("parts", crops=2, iterations=8, snapshot=Path("runs/parts/parts_iter_4.solverstate"))
+    options = {"crops": "mirrored", "once": True}
+    whole = parameters(project.run("whole", **options))
+    project.run("parts", **options, iterations=4)
+    parts = project.run("parts", **options, iterations=8, snapshot=Path("runs/parts/parts_iter_4.solverstate"))
     for name, blobs in parameters(parts).items():
         for one, other in zip(blobs, whole[name], strict=True):
             np.testing.assert_array_equal(one, other)
@@ -190,14 +184,15 @@ def test_an_interrupted_run_goes_on_to_the_same_end(project):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"crops": 3}, "3 crops cannot be computed once; choose 1, 2, 10"),
-        ({"crops": 1, "weights": None}, "--crops build on --weights"),
+        ({"crops": "corners"}, "corners crops cannot be computed once; use one of: centre, mirrored, five"),
+        ({"crops": "random"}, "--once cannot compute random crops; give it --crops centre or mirrored or five"),
+        ({"crops": "centre", "weights": None}, "--once build on --weights"),
     ],
 )
 def test_what_cannot_be_computed_once(project, options, message):
     project.make()
     with pytest.raises(UserError, match=message):
-        project.run("x", **options)
+        project.run("x", once=True, **options)
 
 
 def test_a_network_that_learns_from_its_data_on_has_nothing_to_compute_once():

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from pydeepexpr import caffe, training
+from pydeepexpr.caffe import mode
 from pydeepexpr.caffe.proto import caffe_pb2 as pb
 from pydeepexpr.errors import UserError
 from pydeepexpr.files import sha256_of
@@ -57,6 +58,7 @@ def write_lmdb(folder: Path, count: int) -> None:
 def project(tmp_path, monkeypatch):
     """A folder with a net, a solver and LMDBs of 18 and 7 images, as the current one."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(mode._state, "crops", "random")
     Path("net.prototxt").write_text(NET.format(classes=7))
     Path("solver.prototxt").write_text(SOLVER.format(net="net.prototxt"))
     write_lmdb(tmp_path / "data" / "train_lmdb", 18)
@@ -83,6 +85,45 @@ def test_epochs_become_iterations_of_the_lmdb_at_hand(project):
     assert [layer.data_param.source for layer in net.layer[:2]] == ["data/train_lmdb", "data/val_lmdb"]
 
 
+@pytest.mark.parametrize(("crops", "epoch"), [("five", 3), ("mirrored", 12), ("random", 23), (None, 23)])
+def test_an_epoch_is_counted_in_source_images(project, crops, epoch):
+    """90 records are 9 images where each has ten, 3 iterations of 4."""
+    write_lmdb(project / "built/train_lmdb", 90)
+    write_lmdb(project / "built/val_lmdb", 7)
+    Path("built/build.json").write_text(json.dumps({"crops": crops}))
+    options = training.Options(data=Path("built"), epochs=50, drop_every=10)
+    solver, _ = training.resolve(Path("solver.prototxt"), Path("runs/tiny"), options)
+    assert (solver.max_iter, solver.stepsize, solver.test_interval) == (50 * epoch, 10 * epoch, epoch)
+    assert list(solver.test_iter) == [2]
+
+
+@pytest.mark.parametrize(("held", "crops"), [("five", "five"), ("five", "centre"), ("centre", "mirrored")])
+def test_what_an_lmdb_holds_is_not_cropped_again(project, held, crops):
+    Path("data/build.json").write_text(json.dumps({"crops": held}))
+    with pytest.raises(UserError, match=f"data/train_lmdb holds crops already; leave --crops {crops} out"):
+        training.resolve(Path("solver.prototxt"), Path("runs/x"), training.Options(data=Path("data"), crops=crops))
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"crops": []}'])
+def test_a_damaged_build_json_is_named(project, content):
+    Path("data/build.json").write_text(content)
+    with pytest.raises(UserError, match=r"cannot read data/build\.json, which says how the LMDB was built"):
+        training.resolve(Path("solver.prototxt"), Path("runs/x"), training.Options(data=Path("data")))
+
+
+def test_fixed_crops_are_no_matter_of_the_prototxts(project, monkeypatch):
+    """What is written to run is the same for all rules; what is trained is not."""
+    runs = {}
+    for crops in ("random", "five"):
+        assert train(monkeypatch, "--out", f"{crops}/tiny", "--iterations", "6", "--crops", crops) == 0
+        runs[crops] = project / crops / "tiny"
+        card = json.loads((runs[crops] / "tiny.json").read_text())
+        assert (card["crops"], card["once"]) == (crops, False)
+    written = [(run / "train_val.prototxt").read_text() for run in runs.values()]
+    assert written[0] == written[1] and "mirror: true" in written[0]
+    assert len({(run / "tiny.caffemodel").read_bytes() for run in runs.values()}) == 2
+
+
 def test_a_run_keeps_everything_and_learns(project, monkeypatch):
     assert train(monkeypatch, "--out", "runs/tiny", "--epochs", "16", "--drop-every", "12") == 0
     run = project / "runs" / "tiny"
@@ -101,10 +142,11 @@ def test_a_run_keeps_everything_and_learns(project, monkeypatch):
     assert caffe.get_solver(str(run / "solver.prototxt")).param.max_iter == 80
 
 
-def test_a_resumed_run_ends_where_the_uninterrupted_one_does(project, monkeypatch):
-    assert train(monkeypatch, "--out", "whole/tiny", "--iterations", "12") == 0
-    assert train(monkeypatch, "--out", "parts/tiny", "--iterations", "7") == 0
-    assert train(monkeypatch, "--out", "parts/tiny", "--iterations", "12", "--resume") == 0
+@pytest.mark.parametrize("crops", ["random", "five"])
+def test_a_resumed_run_ends_where_the_uninterrupted_one_does(project, monkeypatch, crops):
+    assert train(monkeypatch, "--out", "whole/tiny", "--iterations", "12", "--crops", crops) == 0
+    assert train(monkeypatch, "--out", "parts/tiny", "--iterations", "7", "--crops", crops) == 0
+    assert train(monkeypatch, "--out", "parts/tiny", "--iterations", "12", "--crops", crops, "--resume") == 0
     ours = (project / "whole/tiny/tiny.caffemodel").read_bytes()
     assert (project / "parts/tiny/tiny_iter_7.solverstate").exists()
     assert weights(ours) == weights((project / "parts/tiny/tiny.caffemodel").read_bytes())

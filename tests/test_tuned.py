@@ -196,16 +196,17 @@ def test_the_tool_fine_tunes_on_what_was_computed_once(project, monkeypatch, cap
         "--data": project.root / "data",
         "--weights": project.human,
         "--out": project.root / "runs/once",
-        **{"--stage": "fc6-new", "--crops": 10, "--iterations": 2, "--device": "cpu"},
+        **{"--stage": "fc6-new", "--crops": "five", "--iterations": 2, "--device": "cpu"},
     }
-    monkeypatch.setattr(sys, "argv", ["train.py", *(str(word) for pair in given.items() for word in pair)])
+    monkeypatch.setattr(sys, "argv", ["train.py", "--once", *(str(word) for pair in given.items() for word in pair)])
     with pytest.raises(SystemExit) as stopped:
         runpy.run_path(str(Path(__file__).parents[1] / "tools/train.py"), run_name="__main__")
     assert stopped.value.code == 0, capsys.readouterr().err
     model = project.root / "runs/once/once.caffemodel"
     assert set(params(model)) == READINGS["fc6-new"]
     card = json.loads(model.with_suffix(".json").read_text())
-    assert (card["crops"], card["stages"], card["base"]) == (10, ["fc6-new"], "../human.caffemodel")
+    assert (card["crops"], card["once"]) == ("five", True)
+    assert (card["stages"], card["base"]) == (["fc6-new"], "../human.caffemodel")
 
 
 def test_a_grandchild_is_loaded_from_all_its_files(project, small):

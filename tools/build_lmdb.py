@@ -5,9 +5,10 @@ Example: python tools/build_lmdb.py /data/registered/fer2013 /data/lmdb/fer2013
 
 import argparse
 
-from lmdb_builders.build import GAP, SPLIT_RULES, UNLABELLED_RULES, build_lmdb, counts_table
+from lmdb_builders.build import FOLDS, GAP, SPLIT_RULES, UNLABELLED_RULES, build_lmdb, counts_table
 from lmdb_builders.datum_lmdb import ENCODINGS
 from lmdb_builders.splits import BALANCES
+from pydeepexpr.caffe.crops import RULES
 from pydeepexpr.cli import run
 
 
@@ -21,14 +22,23 @@ def arguments() -> argparse.Namespace:
         "--split",
         choices=SPLIT_RULES,
         default="own",
-        help="keep the databases' own splits; or divide all images by person, sequences into blocks, or at random "
-        "(neighbouring frames fall on both sides: for comparison only)",
+        help="keep the databases' own splits; or divide all images by person, sequences into blocks, at random "
+        "(neighbouring frames fall on both sides: for comparison only), or by person into folds for cross-validation",
     )
     add("--val", type=float, default=0.15, help="share of the divided images that validates")
     add("--test", type=float, default=0.15, help="share of the divided images that tests")
     add("--gap", type=int, default=GAP, help="frames left out between two blocks, with --split blocks")
+    add("--folds", type=int, default=FOLDS, help="how many folds there are, with --split folds")
+    add("--fold", type=int, default=0, help="the fold that tests, counted from 0; the others train and validate")
     add("--balance", choices=BALANCES, default="none", help="even out the training classes, to the rarest or commonest")
     add("--seed", type=int, default=0, help="decides splits, balance and the training order")
+    add(
+        "--crops",
+        choices=RULES,
+        default="random",
+        help="write whole faces, of which Caffe crops at random; or fixed crops of each training face: the centre, it "
+        "and its mirror image, or the papers' five and their mirror images (ten times the images)",
+    )
     add("--encode", choices=ENCODINGS, default="jpg", help="how the LMDB holds the pixels; png and raw lose nothing")
     add("--quality", type=int, default=95, help="JPEG quality, 1 to 100")
     add("--unlabelled", choices=UNLABELLED_RULES, default="error", help="what to do about images without a label")
@@ -49,6 +59,9 @@ def main() -> None:
         print(f"left out, named in {name}: {count}")
     if report["skipped_unlabelled"]:
         print(f"left out, without a label: {report['skipped_unlabelled']}")
+    if report["why_persons_mix"] is not None:
+        mix = report["why_persons_mix"]
+        print(f"NOT subject-independent: {mix}" if mix else "subject-independent: nobody stands in two splits")
     print("mean (B, G, R): " + ", ".join(f"{value:.2f}" for value in report["mean_value"]))
 
 

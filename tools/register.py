@@ -5,16 +5,22 @@ Example: python tools/register.py --database fer2013 /data/fer2013 /data/registe
 
 import argparse
 
-from lmdb_builders import READERS
+from lmdb_builders import READERS, Reader
 from lmdb_builders.register import FOUND, register
-from pydeepexpr.cli import run
+from pydeepexpr.cli import read_pairs, run
 from pydeepexpr.faces import ALIGNMENTS, LANDMARK_LICENCE
 
 
+def _described(name: str, reader: Reader) -> str:
+    lines = [f"  {name:10s} {reader.about}", f"{'':12s} licence: {reader.licence}"]
+    for word, option in reader.options.items():
+        choices = f" ({', '.join(option.choices)})" if option.choices else ""
+        lines.append(f"{'':12s} --option {word}={option}{choices}: {option.about}")
+    return "\n".join(lines)
+
+
 def main() -> None:
-    readers = "\n".join(
-        f"  {name:10s} {reader.about}\n{'':12s} licence: {reader.licence}" for name, reader in READERS.items()
-    )
+    readers = "\n".join(_described(name, reader) for name, reader in READERS.items())
     parser = argparse.ArgumentParser(
         description=__doc__,
         epilog=f"databases:\n{readers}\n\n{LANDMARK_LICENCE}",
@@ -35,6 +41,10 @@ def main() -> None:
         help="how faces are brought onto the average face: with all six degrees of freedom, with those that keep their "
         "proportions, or not at all (default: as the database is; affine for people, similarity for characters)",
     )
+    parser.add_argument(
+        "--option", action="append", dest="options", metavar="NAME=VALUE", default=[], help="of the reader; repeatable"
+    )
+    parser.add_argument("--force", action="store_true", help="do again what was finished")
     parser.add_argument("--workers", type=int, help="processes (default: one a core)")
     parser.add_argument("--limit", type=int, help="only the first so many images")
     given = parser.parse_args()
@@ -44,6 +54,8 @@ def main() -> None:
         given.out,
         cropped=given.cropped,
         alignment=given.align,
+        options=read_pairs(given.options, "--option"),
+        force=given.force,
         workers=given.workers,
         limit=given.limit,
     )

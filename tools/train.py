@@ -5,8 +5,8 @@ import argparse
 from pathlib import Path
 
 from pydeepexpr import cli, engine, paths, training
+from pydeepexpr.caffe.crops import RULES
 from pydeepexpr.errors import UserError
-from pydeepexpr.frozen import CROPS
 
 
 def main() -> int | None:
@@ -29,10 +29,15 @@ def main() -> int | None:
     )
     parser.add_argument(
         "--crops",
-        type=int,
-        choices=CROPS,
-        help="compute what stays as it is once, for so many crops of each training image (10 are the papers'), in the "
-        "place of a random one in every epoch; implies --tuned-only",
+        choices=RULES,
+        default="random",
+        help="how training images are cropped: anew in every epoch, or to fixed views, another in every epoch: the "
+        "centre; it and its mirror image; centre, corners and their mirror images (the papers')",
+    )
+    parser.add_argument(
+        "--once",
+        action="store_true",
+        help="compute what stays as it is once, for each view that --crops gives; implies --tuned-only",
     )
     parser.add_argument("--snapshot", type=Path, help="a .solverstate to go on from")
     parser.add_argument(
@@ -50,7 +55,7 @@ def main() -> int | None:
     engine.use_device(a.device)
     options = training.Options(
         a.data, a.epochs, a.drop_every, a.iterations, a.weights, snapshot, a.seed, a.precision, a.stage, a.tuned_only,
-        a.crops,
+        a.crops, a.once,
     )  # fmt: skip
     model = training.train(paths.find(a.solver), a.out, options, paths.find(a.deploy))
     if model is None:

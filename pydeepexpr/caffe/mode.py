@@ -1,4 +1,4 @@
-"""Where and how the engine computes: device, precision, seed, place among solvers. Process-wide, as in pycaffe."""
+"""How the engine computes: device, precision, crops, seed, place among solvers. Process-wide, as in pycaffe."""
 
 import contextlib
 from collections.abc import Iterator
@@ -6,17 +6,20 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
+from pydeepexpr.caffe.crops import RULES
 from pydeepexpr.errors import UserError
 
 __all__ = [
     "TEST",
     "TRAIN",
+    "crops",
     "device",
     "has_nccl",
     "is_root_solver",
     "precision",
     "random_seed",
     "seeded",
+    "set_crops",
     "set_device",
     "set_mode_cpu",
     "set_mode_gpu",
@@ -33,7 +36,15 @@ __all__ = [
 TRAIN, TEST = 0, 1
 
 _PRECISIONS = ("fp32", "bf16")
-_state = {"gpu": False, "device_id": 0, "precision": "fp32", "seed": None, "solvers": 1, "rank": 0}
+_state = {
+    "gpu": False,
+    "device_id": 0,
+    "precision": "fp32",
+    "crops": "random",
+    "seed": None,
+    "solvers": 1,
+    "rank": 0,
+}
 
 
 def set_mode_cpu() -> None:
@@ -69,6 +80,17 @@ def set_precision(name: str) -> None:
     _state["precision"] = name
 
 
+def set_crops(rule: str) -> None:
+    """Choose how layers built from now on crop images when training, where their `transform_param` has a `crop_size`.
+
+    ``random``: anywhere, and mirrored if it says so, as Caffe does. Or fixed views (`crops.CROPS`), another in every
+    pass until each was shown: ``centre``; ``mirrored``, it and its mirror image; ``five``, centre, corners and theirs.
+    """
+    if rule not in RULES:
+        raise UserError(f"crops {rule!r} are unknown; use one of: {', '.join(RULES)}")
+    _state["crops"] = rule
+
+
 def set_random_seed(seed: int) -> None:
     """Seed fillers, dropout and the data layers' random crops and mirrors of everything built from now on."""
     _state["seed"] = int(seed)
@@ -90,6 +112,11 @@ def device() -> torch.device:
 def precision() -> str:
     """Return ``fp32`` or ``bf16``."""
     return _state["precision"]
+
+
+def crops() -> str:
+    """Return the rule by which training images are cropped (`crops.RULES`)."""
+    return _state["crops"]
 
 
 def random_seed() -> int:

@@ -1,27 +1,18 @@
 """What a data layer does to an image: crop, mirror, subtract the mean, scale (`transform_param`)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import torch
 
 from pydeepexpr.caffe import mode
+from pydeepexpr.caffe.crops import Cut, crops_of
 from pydeepexpr.caffe.datum import read_mean
 from pydeepexpr.caffe.proto import caffe_pb2 as pb
 from pydeepexpr.errors import UserError
 
-__all__ = ["Cut", "Transformer"]
-
-
-@dataclass(frozen=True)
-class Cut:
-    """Where an image is cropped (offsets in pixels) and whether it is mirrored."""
-
-    top: int
-    left: int
-    mirror: bool
+__all__ = ["Transformer"]
 
 
 class Transformer:
@@ -70,8 +61,10 @@ class Transformer:
         if self.param.mean_value and len(self.param.mean_value) not in (1, channels):
             raise UserError(f"transform_param has {len(self.param.mean_value)} mean values for {channels} channels")
 
-    def choose(self, image: np.ndarray, lots: Sequence[float]) -> Cut:
-        """Return where to cut an H×W×C image, as three lots say that were drawn from 0 to below 1."""
+    def choose(self, image: np.ndarray, lots: Sequence[float] | int) -> Cut:
+        """Return where to cut an H×W×C image: as three lots say, drawn from 0 to below 1, or at a view (`crops_of`)."""
+        if isinstance(lots, int):
+            return crops_of(image.shape, self.crop, "five")[lots]
         height, width = image.shape[:2]
         spare = (height - self.crop, width - self.crop) if self.crop else (0, 0)
         if self.phase == mode.TRAIN:
@@ -86,7 +79,7 @@ class Transformer:
         image = image[cut.top : cut.top + height, cut.left : cut.left + width]
         return _mirrored(image) if cut.mirror else image
 
-    def apply(self, image: np.ndarray, lots: Sequence[float]) -> np.ndarray:
+    def apply(self, image: np.ndarray, lots: Sequence[float] | int) -> np.ndarray:
         """Return the crop of an H×W×C image that the lots choose, less the mean image where there is one."""
         self.check(image)
         cut = self.choose(image, lots)

@@ -7,7 +7,14 @@ import numpy as np
 from pydeepexpr.faces.detect import Detection, detect
 from pydeepexpr.faces.geometry import GEOMETRY, geometry
 from pydeepexpr.faces.landmarks import find_landmarks
-from pydeepexpr.faces.registration import DegenerateLandmarks, fit_error, register_face, whole_image
+from pydeepexpr.faces.registration import (
+    DegenerateLandmarks,
+    fit_error,
+    registration_matrix,
+    warp_face,
+    whole_image,
+    whole_image_matrix,
+)
 
 __all__ = ["Face", "analyse", "face_at"]
 
@@ -27,6 +34,7 @@ class Face(NamedTuple):
     score: float  #: the detector's confidence, NaN where nothing was detected
     landmarks: np.ndarray  #: (49, 2) float32: x, y in pixels of the photograph
     geometry: np.ndarray  #: (9,) float32: see `geometry`; NaN for a stand-in
+    matrix: np.ndarray  #: (2, 3) float32: the map from pixels of the photograph to pixels of `registered`
     error: float  #: pixels, see `fit_error`: beyond 11 do not trust the landmarks; NaN for a stand-in
     stand_in: bool  #: no face was found: `registered` is the whole image, `landmarks` are the mean face's
 
@@ -82,9 +90,16 @@ def face_at(image: np.ndarray, landmarks: np.ndarray, *, alignment: str = "affin
         If `image` or `landmarks` cannot be used.
     """
     landmarks = np.asarray(landmarks, np.float32)
-    registered, error = register_face(image, landmarks, alignment), fit_error(landmarks)
+    affine = registration_matrix(landmarks)
+    error = fit_error(landmarks, affine)
+    if alignment == "none":
+        registered, matrix = whole_image(image)[0], whole_image_matrix(image.shape)
+    else:
+        matrix = affine if alignment == "affine" else registration_matrix(landmarks, alignment)
+        registered = warp_face(image, matrix)
     box = np.concatenate([landmarks.min(axis=0), landmarks.max(axis=0)])
-    return Face(registered, box, float("nan"), landmarks, geometry(landmarks), error, stand_in=False)
+    measures = geometry(landmarks)
+    return Face(registered, box, float("nan"), landmarks, measures, matrix.astype(np.float32), error, stand_in=False)
 
 
 def _face(image: np.ndarray, found: Detection, alignment: str) -> Face | None:
@@ -109,4 +124,5 @@ def _stand_in(image: np.ndarray) -> Face:
     registered, landmarks = whole_image(image)
     box = np.array([0, 0, image.shape[1], image.shape[0]], np.float32)
     unknown = np.full(len(GEOMETRY), np.nan, np.float32)
-    return Face(registered, box, float("nan"), landmarks, unknown, float("nan"), stand_in=True)
+    matrix = whole_image_matrix(image.shape).astype(np.float32)
+    return Face(registered, box, float("nan"), landmarks, unknown, matrix, float("nan"), stand_in=True)

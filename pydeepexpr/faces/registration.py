@@ -28,7 +28,9 @@ __all__ = [
     "mean_face",
     "register_face",
     "registration_matrix",
+    "warp_face",
     "whole_image",
+    "whole_image_matrix",
 ]
 
 #: Width and height of a registered face, in pixels.
@@ -125,13 +127,15 @@ def _similarity(source: np.ndarray, target: np.ndarray, weights: np.ndarray) -> 
     return linear, np.array([shift.real, shift.imag])
 
 
-def fit_error(landmarks: np.ndarray) -> float:
+def fit_error(landmarks: np.ndarray, matrix: np.ndarray | None = None) -> float:
     """Return how badly a face fits the mean face: the root mean square distance of `STABLE_POINTS` after registration.
 
     In pixels of the registered frame: 0 is perfect, most frontal faces stay below 5.5, and beyond 11 the head is turned
-    far away or the landmarks have missed the face. Parameters and errors as for `registration_matrix`.
+    far away or the landmarks have missed the face. Parameters and errors as for `registration_matrix`, whose
+    affine map for these landmarks is `matrix`, where it is known already.
     """
-    matrix = registration_matrix(landmarks)
+    if matrix is None:
+        matrix = registration_matrix(landmarks)
     points = np.asarray(landmarks, np.float64)[list(STABLE_POINTS)] @ matrix[:, :2].T + matrix[:, 2]
     return float(np.sqrt(((points - _mean_face()[list(STABLE_POINTS)]) ** 2).sum(axis=1).mean()))
 
@@ -158,10 +162,20 @@ def register_face(image: np.ndarray, landmarks: np.ndarray, alignment: str = "af
     UserError
         If `image` or `landmarks` cannot be used.
     """
-    image = check_image(image)
     if alignment == "none":
         return whole_image(image)[0]
-    matrix = registration_matrix(landmarks, alignment)
+    return warp_face(image, registration_matrix(landmarks, alignment))
+
+
+def warp_face(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Return what `matrix` (see `registration_matrix`) brings into the registered frame: (256, 256, 3) uint8, BGR.
+
+    Raises
+    ------
+    UserError
+        If `image` cannot be used.
+    """
+    image = check_image(image)
     # One step of interpolation reads 2x2 pixels: a larger face is averaged down first, or it would be aliased.
     shrink = min(1.0, float(np.sqrt(np.linalg.det(matrix[:, :2]))))
     if shrink < 0.75:
@@ -197,6 +211,12 @@ def whole_image(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     factors = np.array([width, height]) / FACE_SIZE
     landmarks = (_mean_face() + 0.5) * factors - 0.5
     return _bgr(cv2.resize(image, (FACE_SIZE, FACE_SIZE), interpolation=how)), landmarks.astype(np.float32)
+
+
+def whole_image_matrix(shape: tuple[int, ...]) -> np.ndarray:
+    """Return the map from an image of the shape (H, W, …) to its whole in the registered frame: (2, 3) float64."""
+    factors = FACE_SIZE / np.array([shape[1], shape[0]])
+    return np.c_[np.diag(factors), (factors - 1) / 2]  # pixel centres lie at whole numbers
 
 
 def _bgr(image: np.ndarray) -> np.ndarray:

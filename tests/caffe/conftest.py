@@ -24,9 +24,9 @@ settings.load_profile("engine")
 
 @pytest.fixture(autouse=True)
 def clean_mode():
-    """Let every test begin with the CPU, fp32 and a fixed PyTorch generator, and leave no trace of its choices."""
+    """Begin every test with CPU, fp32, random crops and a fixed PyTorch generator; leave no trace of its choices."""
     before = dict(mode._state)
-    mode._state.update(gpu=False, device_id=0, precision="fp32", seed=None)
+    mode._state.update(gpu=False, device_id=0, precision="fp32", crops="random", seed=None)
     torch.manual_seed(0)
     yield
     mode._state.update(before)

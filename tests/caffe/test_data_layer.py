@@ -15,6 +15,8 @@ from pydeepexpr.caffe.datum import array_to_blobproto
 from pydeepexpr.caffe.proto import caffe_pb2 as pb
 from pydeepexpr.errors import UserError
 
+#: How many views each rule of fixed crops gives.
+VIEWS = {"centre": 1, "mirrored": 2, "five": 10}
 BOTH = 'top: "data" top: "label"'
 
 
@@ -143,9 +145,67 @@ def test_each_layer_of_a_net_draws_for_itself(make_net, image_lmdb, phase):
     assert 0 < sum(np.array_equal(*pair) for pair in pairs) < 26  # 1 in 70 when training, 1 in 2 when testing
 
 
+def views_of(image, rule):
+    """Return the 6×6 views of a 12×10 picture, C×H×W."""
+    five = image[:, 3:9, 2:8], image[:, :6, :6], image[:, :6, 4:], image[:, 6:, :6], image[:, 6:, 4:]
+    return [view for crop in five for view in (crop, crop[:, :, ::-1])][: VIEWS[rule]]
+
+
+@pytest.mark.parametrize("rule", VIEWS)
+@pytest.mark.parametrize("batch", [5, 13, 30])
+@pytest.mark.parametrize("more", ["", "mirror: true"])
+def test_fixed_crops_are_shown_one_a_pass_until_each_was(make_net, image_lmdb, images, rule, batch, more):
+    caffe.set_random_seed(1)
+    caffe.set_crops(rule)
+    count = VIEWS[rule]
+    net = make_net(layer(image_lmdb, batch, f"crop_size: 6 {more}"), caffe.TRAIN)
+    data, label = batches(net, -(-13 * 2 * count // batch))
+    np.testing.assert_array_equal(label, np.arange(len(label)) % 13)  # every image once a pass
+    shown = data[: 13 * 2 * count].reshape(2, count, 13, 3, 6, 6)
+    for number, image in enumerate(chw(images)):
+        seen = [view.tobytes() for view in shown[0, :, number]]
+        assert sorted(seen) == sorted(view.tobytes() for view in views_of(image, rule))
+    np.testing.assert_array_equal(shown[0], shown[1])
+
+
+def test_each_image_has_its_own_order_of_views_by_seed_and_layer(make_net, image_lmdb, images):
+    def orders(seed, name="data"):
+        caffe.set_random_seed(seed)
+        data, _ = batches(make_net(layer(image_lmdb, 13, "crop_size: 6", name=name), caffe.TRAIN), 10)
+        numbers = [[view.tobytes() for view in views_of(image, "five")] for image in chw(images)]
+        return [tuple(numbers[i].index(view.tobytes()) for view in data[i::13]) for i in range(13)]
+
+    caffe.set_crops("five")
+    assert len(set(orders(1))) == 13 and orders(1) == orders(1)
+    assert orders(1) != orders(2) and orders(1) != orders(1, "other")
+
+
+def test_fixed_crops_of_a_mean_file(make_net, image_lmdb, images, tmp_path):
+    mean = chw(images).mean(0)
+    (tmp_path / "mean").write_bytes(array_to_blobproto(mean).SerializeToString())
+    caffe.set_crops("five")
+    data, _ = batches(
+        make_net(layer(image_lmdb, 13, f'mean_file: "{tmp_path / "mean"}" crop_size: 6'), caffe.TRAIN), 10
+    )
+    for number, image in enumerate(chw(images) - mean):
+        assert {view.tobytes() for view in data[number::13]} == {view.tobytes() for view in views_of(image, "five")}
+
+
+@pytest.mark.parametrize(("transform", "phase"), [("crop_size: 6", caffe.TEST), ("", caffe.TRAIN)])
+def test_fixed_crops_leave_tests_and_whole_images_alone(make_net, image_lmdb, transform, phase):
+    def drawn(rule):
+        caffe.set_random_seed(1)
+        caffe.set_crops(rule)
+        return batches(make_net(layer(image_lmdb, transform=f"{transform} mirror: true"), phase), 4)[0]
+
+    np.testing.assert_array_equal(drawn("five"), drawn("random"))
+
+
 @pytest.mark.parametrize("batch", [0, 1, 5])
 @pytest.mark.parametrize("more", ["", "prefetch: 1"])
-def test_skip_to_gives_the_batches_of_an_uninterrupted_run(make_net, image_lmdb, batch, more):
+@pytest.mark.parametrize("crops", ["random", "five"])
+def test_skip_to_gives_the_batches_of_an_uninterrupted_run(make_net, image_lmdb, batch, more, crops):
+    caffe.set_crops(crops)
     text = layer(image_lmdb, transform="crop_size: 6 mirror: true", more=more)
     caffe.set_random_seed(4)
     whole, resumed = make_net(text, caffe.TRAIN), make_net(text, caffe.TRAIN)
@@ -158,9 +218,11 @@ def test_skip_to_gives_the_batches_of_an_uninterrupted_run(make_net, image_lmdb,
 
 
 @pytest.mark.parametrize("solvers", [2, 3, 16])
-def test_solvers_share_the_records_out(make_net, image_lmdb, solvers):
+@pytest.mark.parametrize("crops", ["random", "five"])
+def test_solvers_share_the_records_out(make_net, image_lmdb, solvers, crops):
     # DataLayer::Skip of Caffe 1.0: solver r of n takes the records whose number is r modulo n, when training
     transform = "crop_size: 6 mirror: true"
+    caffe.set_crops(crops)
     caffe.set_random_seed(4)
     together = batches(make_net(layer(image_lmdb, 2 * solvers, transform), caffe.TRAIN), 4)
     mode.set_solver_count(solvers)

@@ -69,6 +69,16 @@ def test_each_pass_has_its_own_order(make_net, listed):
     assert len({tuple(each) for each in [*passes, list(range(13))]}) == 5
 
 
+@pytest.mark.parametrize("more", ["", "rand_skip: 9", "shuffle: true"])
+def test_fixed_crops_are_shown_one_a_pass_until_each_was(make_net, listed, images, more):
+    caffe.set_random_seed(2)
+    caffe.set_crops("mirrored")
+    data, label = drawn(make_net(text(listed, more, "crop_size: 8", batch=13), caffe.TRAIN), 2)
+    for number, centre in enumerate(chw(images)[:, :, 2:10, 1:9]):
+        seen = [view.tobytes() for view in data[label == number]]
+        assert sorted(seen) == sorted(view.tobytes() for view in (centre, centre[:, :, ::-1]))
+
+
 def test_the_order_follows_the_seed(make_net, listed):
     def labels(seed):
         caffe.set_random_seed(seed)

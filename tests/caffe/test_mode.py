@@ -37,6 +37,15 @@ def test_precisions(name):
     assert mode.precision() == "bf16"
 
 
+@pytest.mark.parametrize("name", ["Five", "10", "", "corners"])
+def test_crops(name):
+    assert mode.crops() == "random"
+    caffe.set_crops("five")
+    with pytest.raises(UserError, match=f"crops '{name}' are unknown; use one of: random, centre, mirrored, five"):
+        caffe.set_crops(name)
+    assert mode.crops() == "five"
+
+
 def test_a_seed_is_fresh_until_it_is_set():
     assert mode.random_seed() != mode.random_seed()
     caffe.set_random_seed(5)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from pydeepexpr import caffe
 from pydeepexpr.caffe.resume import Place, Resume, read_resume, resume_path, write_resume
 from pydeepexpr.errors import UserError
 from tests.caffe.conftest import raw_datum
@@ -72,7 +73,9 @@ def test_20_iterations_and_10_more_are_30(make_solver, image_lmdb, tmp_path, log
     assert told(logged()[before:]) == wanted and any("Test net output" in message for message in wanted)
 
 
-def test_a_snapshot_of_a_resumed_training_is_the_one_of_the_whole(make_solver, image_lmdb, tmp_path):
+@pytest.mark.parametrize("crops", ["random", "five"])
+def test_a_snapshot_of_a_resumed_training_is_the_one_of_the_whole(make_solver, image_lmdb, tmp_path, crops):
+    caffe.set_crops(crops)
     net = whole_net(image_lmdb)
     text = FIXED + f"momentum: 0.9 {TESTS}"
     whole = make_solver(text, net, "whole")

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pydeepexpr.caffe import TEST, TRAIN
+from pydeepexpr.caffe.crops import Cut
 from pydeepexpr.caffe.datum import array_to_blobproto
 from pydeepexpr.caffe.proto import caffe_pb2 as pb
-from pydeepexpr.caffe.transform import Cut, Transformer
+from pydeepexpr.caffe.transform import Transformer
 from pydeepexpr.errors import UserError
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (7, 9, 3), np.uint8)

@@ -289,16 +289,184 @@ def test_a_long_name_is_cut_to_lmdbs_limit():
     assert datum_lmdb.key_of(1, "ü" * 400).startswith("00000001_ü")
 
 
-@pytest.mark.parametrize("failure", [KeyboardInterrupt, MemoryError])
-def test_an_interrupted_build_leaves_nothing(faces, tmp_path, monkeypatch, failure):
-    def interrupted(path, mean):
-        assert list(tmp_path.iterdir())  # the half-built folder is there, under another name
-        raise failure
+def count_encoded(monkeypatch, stop_at=None):
+    """Count the faces that are encoded, and break off at one of them."""
+    calls, encode = [], lmdb_builders.build.encode_face
 
-    monkeypatch.setattr(lmdb_builders.build, "write_mean", interrupted)
-    with pytest.raises(failure):
-        build_lmdb([faces], tmp_path / "out")
-    assert not list(tmp_path.iterdir())
+    def counted(path, *options):
+        if len(calls) + 1 == stop_at:
+            raise KeyboardInterrupt
+        calls.append(path)
+        return encode(path, *options)
+
+    monkeypatch.setattr(lmdb_builders.build, "encode_face", counted)
+    return calls
+
+
+@pytest.mark.parametrize("crops", ["random", "mirrored"])
+def test_an_interrupted_build_goes_on_where_it_stopped(faces, tmp_path, monkeypatch, crops):
+    monkeypatch.setattr(datum_lmdb, "_BATCH", 4)
+    options = {"encode": "png", "workers": 1, "crops": crops}
+    records = 28 if crops == "random" else 42
+    with monkeypatch.context() as patch:
+        count_encoded(patch, stop_at=12)
+        with pytest.raises(KeyboardInterrupt):
+            build_lmdb([faces], tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists(), "nothing half-made can be taken for complete"
+    with monkeypatch.context() as patch:
+        calls = count_encoded(patch)
+        build_lmdb([faces], tmp_path / "out", **options)
+    assert records - 11 <= len(calls) <= records - 4, "at least the first transaction was there already"
+    build_lmdb([faces], tmp_path / "whole", **options)
+    for split in ("train", "val", "test"):
+        assert read(tmp_path / f"out/{split}_lmdb") == read(tmp_path / f"whole/{split}_lmdb")
+    for name in ("manifest.parquet", "mean.binaryproto"):
+        assert sha256_of(tmp_path / "out" / name) == sha256_of(tmp_path / "whole" / name)
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted(
+        p.name for p in (tmp_path / "whole").iterdir()
+    )
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_another_build_starts_afresh(faces, tmp_path, monkeypatch):
+    monkeypatch.setattr(datum_lmdb, "_BATCH", 4)
+    with monkeypatch.context() as patch:
+        count_encoded(patch, stop_at=12)
+        with pytest.raises(KeyboardInterrupt):
+            build_lmdb([faces], tmp_path / "out", workers=1)
+    calls = count_encoded(monkeypatch)
+    build_lmdb([faces], tmp_path / "out", workers=1, seed=1)
+    assert len(calls) == 28
+
+
+def test_a_damaged_half_of_a_build_is_made_again(faces, tmp_path, monkeypatch):
+    monkeypatch.setattr(datum_lmdb, "_BATCH", 4)
+    with monkeypatch.context() as patch:
+        count_encoded(patch, stop_at=12)
+        with pytest.raises(KeyboardInterrupt):
+            build_lmdb([faces], tmp_path / "out", encode="png", workers=1)
+    (tmp_path / ".out.partial/train_lmdb/data.mdb").write_bytes(b"cut short")
+    build_lmdb([faces], tmp_path / "out", encode="png", workers=1)
+    assert len(read(tmp_path / "out/train_lmdb")) == 14
+
+
+KILLED = """
+import sys
+from lmdb_builders import build, datum_lmdb
+
+datum_lmdb._BATCH = 4
+encode, count = build.encode_face, 0
+
+def slowly(*given):
+    global count
+    count += 1
+    if count == 12:
+        print("now", flush=True)
+        sys.stdin.readline()  # for ever
+    return encode(*given)
+
+build.encode_face = slowly
+build.build_lmdb([sys.argv[1]], sys.argv[2], encode="png", workers=1)
+"""
+
+
+def test_a_killed_build_is_not_taken_for_complete_and_goes_on(faces, tmp_path, monkeypatch):
+    command = [sys.executable, "-c", KILLED, str(faces), str(tmp_path / "out")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "now\n"
+        with pytest.raises(UserError, match=r"another process is at work on .*out"):
+            build_lmdb([faces], tmp_path / "out", encode="png")
+        process.kill()  # SIGKILL: nothing can be tidied up
+    assert not (tmp_path / "out").exists()
+    calls = count_encoded(monkeypatch)
+    build_lmdb([faces], tmp_path / "out", encode="png", workers=1)
+    assert 17 <= len(calls) <= 24, "28 faces, of which one or two transactions of four were there already"
+    build_lmdb([faces], tmp_path / "whole", encode="png", workers=1)
+    for split in ("train", "val", "test"):
+        assert read(tmp_path / f"out/{split}_lmdb") == read(tmp_path / f"whole/{split}_lmdb")
+    assert sha256_of(tmp_path / "out/mean.binaryproto") == sha256_of(tmp_path / "whole/mean.binaryproto")
+    assert not list(tmp_path.glob(".*"))
+
+
+def ten_views(image):
+    """The papers' crops, cut by hand: centre and corners of 227 in 256 (the centre begins at 14), and mirrored."""
+    five = [image[y : y + 227, x : x + 227] for y, x in ((14, 14), (0, 0), (0, 29), (29, 0), (29, 29))]
+    return [view for crop in five for view in (crop, crop[:, ::-1])]
+
+
+def test_five_crops_and_their_mirrors_are_written_as_passes(faces, tmp_path):
+    out = tmp_path / "out"
+    report = build_lmdb([faces], out, crops="five", encode="png")
+    assert report["crops"] == "five" and sum(report["counts"]["train"].values()) == 14
+    rows = pq.read_table(out / "manifest.parquet").to_pylist()
+    train = [row for row in rows if row["split"] == "train"]
+    records = read(out / "train_lmdb")
+    assert len(records) == len(train) == 140
+    for start in range(0, 140, 14):
+        assert [row["source"] for row in train[start : start + 14]] == [row["source"] for row in train[:14]]
+    for row, (key, datum) in zip(train, records, strict=True):
+        assert key == row["key"] and datum.label == row["expression"] and (datum.height, datum.width) == (227, 227)
+        expected = ten_views(cv2.imread(str(faces / row["path"])))[row["crop"]]
+        np.testing.assert_array_equal(pixels_of(datum), expected)
+    assert {(row["source"], row["crop"]) for row in train} == {
+        (s, c) for s in {r["source"] for r in train} for c in range(10)
+    }
+    held = [row for row in rows if row["split"] != "train"]
+    assert len(held) == 14 and {row["crop"] for row in held} == {0}
+    for row, (_, datum) in zip(held, read(out / "val_lmdb") + read(out / "test_lmdb"), strict=True):
+        np.testing.assert_array_equal(pixels_of(datum), ten_views(cv2.imread(str(faces / row["path"])))[0])
+    assert read_mean(out / "mean.binaryproto").shape == (3, 227, 227)
+
+
+def test_the_engine_and_the_lmdb_give_the_same_crops(faces, tmp_path):
+    """What `tools/train.py --crops five` shows of whole faces in ten passes is what an LMDB of five crops holds."""
+    from pydeepexpr import caffe
+
+    build_lmdb([faces], tmp_path / "whole", encode="png")
+    build_lmdb([faces], tmp_path / "crops", encode="png", crops="five")
+    net = tmp_path / "net.prototxt"
+    net.write_text(
+        'layer { name: "data" type: "Data" top: "data" top: "label" include { phase: TRAIN } '
+        "transform_param { crop_size: 227 mirror: true } "
+        f'data_param {{ source: "{tmp_path / "whole/train_lmdb"}" batch_size: 14 backend: LMDB }} }}'
+    )
+    caffe.set_crops("five")
+    try:
+        engine = caffe.Net(str(net), caffe.TRAIN)
+        shown = []
+        for _ in range(10):
+            engine.forward()
+            shown += [image.astype(np.uint8).tobytes() for image in engine.blobs["data"].data.transpose(0, 2, 3, 1)]
+    finally:
+        caffe.set_crops("random")
+    written = [np.ascontiguousarray(pixels_of(datum)).tobytes() for _, datum in read(tmp_path / "crops/train_lmdb")]
+    assert len(shown) == len(written) == 140
+    assert sorted(shown) == sorted(written)
+
+
+def test_folds_test_every_image_once_and_divide_no_person(tmp_path):
+    faces = register(tmp_path / "faces", subjects=[f"S{index // 2:02d}" for index in range(28)])
+    tested = []
+    for fold in range(4):
+        report = build_lmdb([faces], tmp_path / f"{fold}", split="folds", folds=4, fold=fold, val=0.2, test=0.9)
+        assert report["why_persons_mix"] == ""
+        rows = pq.read_table(tmp_path / f"{fold}/manifest.parquet").to_pylist()
+        assert len(rows) == 28
+        assert all((row["split"] == "test") == (row["fold"] == fold) for row in rows)
+        sides = {(row["subject"], row["split"]) for row in rows}
+        assert len(sides) == 14, "nobody on two sides"
+        tested += [row["source"] for row in rows if row["split"] == "test"]
+    assert sorted(tested) == sorted(pq.read_table(faces / "manifest.parquet")["source"].to_pylist())
+
+
+def test_who_may_be_on_two_sides_is_said(faces, tmp_path):
+    report = build_lmdb([faces], tmp_path / "out", split="folds", folds=4, fold=1)
+    assert report["why_persons_mix"] == "folder does not say who is who (28 images)"
+    named = register(tmp_path / "named", subjects=["a", "b"] * 14)
+    report = build_lmdb([named], tmp_path / "torn", split="random")
+    assert report["why_persons_mix"] == "2 of 2 persons stand in several splits"
+    report = build_lmdb([cast(tmp_path / "cast")], tmp_path / "frames", split="blocks", gap=0)
+    assert report["why_persons_mix"] is None, "characters are no persons"
 
 
 def test_an_earlier_build_survives_a_failed_replacement(faces, tmp_path, monkeypatch):
@@ -309,7 +477,7 @@ def test_an_earlier_build_survives_a_failed_replacement(faces, tmp_path, monkeyp
     resource = pytest.importorskip("resource")  # POSIX only
     monkeypatch.setattr(datum_lmdb.shutil, "disk_usage", lambda path: SimpleNamespace(free=0))
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))  # writes beyond 1 MiB fail, as on a full disk
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2 << 20, hard))  # writes beyond 2 MiB fail, as on a full disk
     try:
         with pytest.raises(UserError, match=r"cannot write .*out: No space left on device"):
             build_lmdb([faces], out, encode="raw", force=True)
@@ -387,7 +555,13 @@ def test_a_spoilt_folder_is_named_and_nothing_is_written(tmp_path, case):
         ({"seed": -1}, "the seed -1 is negative"),
         ({"workers": -2}, "-2 threads cannot work"),
         ({"encode": "gif"}, "encode 'gif' is none of jpg, png, raw"),
-        ({"split": "halves"}, "split 'halves' is none of own, stratified, blocks, random"),
+        ({"split": "halves"}, "split 'halves' is none of own, stratified, blocks, random, folds"),
+        ({"crops": "seven"}, "crops 'seven' is none of random, centre, mirrored, five"),
+        ({"split": "folds", "folds": 1}, "1 folds are no cross-validation"),
+        ({"split": "folds", "folds": 29}, "28 persons .* cannot be divided into 29 folds"),
+        ({"split": "folds", "fold": 5}, "there is no fold 5; there are 5, counted from 0"),
+        ({"split": "folds", "fold": -1}, "there is no fold -1"),
+        ({"split": "folds", "val": 0.8}, "must leave some to train"),
         ({"balance": "smote"}, "balance 'smote' is none of"),
         ({"unlabelled": "guess"}, "unlabelled 'guess' is none of error, skip"),
     ],

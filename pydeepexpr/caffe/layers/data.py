@@ -29,6 +29,10 @@ class Data(TransformingReader):
         super().setup()
         self._source = _SOURCES[p.backend](p.source)
 
+    @property
+    def records(self) -> int:
+        return len(self._source)
+
     def samples(self, first: int) -> Iterator[list]:
         """Yield (key, value, lots) of each record, batch by batch."""
         records = self._source.cycle(self.first_record(first), self.solvers)
@@ -36,7 +40,7 @@ class Data(TransformingReader):
             lots = self.lots(batch)
             yield [(*record, lot) for record, lot in zip(islice(records, len(lots)), lots, strict=True)]
 
-    def load(self, item: tuple[bytes, bytes, list[float]]) -> tuple[np.ndarray, float]:
+    def load(self, item: tuple[bytes, bytes, list[float] | int]) -> tuple[np.ndarray, float]:
         """Return a record's pixels, cut, and its label; an error names the record."""
         key, value, lots = item
         datum = self._source.datum(key, value)

@@ -42,20 +42,24 @@ class ImageData(TransformingReader):
         if self._skipped >= len(self._lines):
             self.refuse(f"cannot skip {self._skipped} images (rand_skip): {p.source} lists {len(self._lines)}")
 
-    def _line(self, number: int) -> tuple[str, int]:
-        """Return the path and the label of record `number` of all passes."""
-        epoch, place = divmod(number, len(self._lines))
-        if self.param.image_data_param.shuffle:
-            place = self.order(len(self._lines), epoch)[place]
-        return self._lines[place]
+    @property
+    def records(self) -> int:
+        return len(self._lines)
+
+    def first_record(self, batch: int) -> int:
+        return self._skipped + super().first_record(batch)
+
+    def place_of(self, number: int) -> tuple[int, int]:
+        epoch, place = super().place_of(number)
+        return epoch, self.order(self.records, epoch)[place] if self.param.image_data_param.shuffle else place
 
     def samples(self, first: int) -> Iterator[list]:
         """Yield (path, label, lots) of each image, batch by batch."""
         for batch in count(first):
-            start = self._skipped + self.first_record(batch)
-            yield [(*self._line(start + i * self.solvers), lots) for i, lots in enumerate(self.lots(batch))]
+            drawn = zip(self.places(batch), self.lots(batch), strict=True)
+            yield [(*self._lines[place], lots) for (_, place), lots in drawn]
 
-    def load(self, item: tuple[str, int, list[float]]) -> tuple[np.ndarray, float]:
+    def load(self, item: tuple[str, int, list[float] | int]) -> tuple[np.ndarray, float]:
         """Return an image's pixels, resized and cut, and its label; an error names the file."""
         p = self.param.image_data_param
         name, label, lots = item

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from pydeepexpr.caffe import mode
+from pydeepexpr.caffe.crops import CROPS, turns
 from pydeepexpr.caffe.layers.base import Layer, Shape
 from pydeepexpr.caffe.transform import Transformer
 from pydeepexpr.errors import UserError
@@ -220,14 +221,35 @@ class ImageReader(Reader):
 
 
 class TransformingReader(ImageReader):
-    """An ImageReader that crops, mirrors, subtracts and scales as `transform_param` says."""
+    """An ImageReader that crops, mirrors, subtracts and scales as `transform_param` says.
+
+    In the place of random crops `mode.set_crops` puts fixed views, each image's in an order of its own.
+    """
 
     def setup(self) -> None:
         super().setup()
         self.transformer = Transformer(self.param.transform_param, self.param.phase)
+        self._views = CROPS.get(mode.crops()) if self.is_training and self.transformer.crop else None
 
-    def lots(self, batch: int) -> list[list[float]]:
-        """Return three lots for each image of a batch, the same however many solvers share the records."""
+    @property
+    def records(self) -> int:
+        """How many records a pass has."""
+        raise NotImplementedError
+
+    def place_of(self, number: int) -> tuple[int, int]:
+        """Return the pass that record `number` of all passes falls in, and its place in the source."""
+        return divmod(number, self.records)
+
+    def places(self, batch: int) -> list[tuple[int, int]]:
+        """Return pass and place of each record of a batch."""
+        first = self.first_record(batch)
+        return [self.place_of(first + i * self.solvers) for i in range(self.batch_size)]
+
+    def lots(self, batch: int) -> list[list[float]] | list[int]:
+        """Return what cuts each image of a batch, three lots or a view, however many solvers share the records."""
+        if self._views:
+            order = _turns(self.records, self._views, self._seeds())
+            return [int(order[place, epoch % self._views]) for epoch, place in self.places(batch)]
         drawn = self.generator(batch).random((self.batch_size * self.solvers, 3))
         return drawn[self.rank :: self.solvers].tolist()
 
@@ -253,6 +275,11 @@ class _Batch:
 @lru_cache(maxsize=8)
 def _permutation(count: int, seeds: tuple[int, ...]) -> np.ndarray:
     return np.random.default_rng(seeds).permutation(count)
+
+
+@lru_cache(maxsize=8)
+def _turns(count: int, views: int, seeds: tuple[int, ...]) -> np.ndarray:
+    return turns(count, views, seeds)
 
 
 def _parts(start: int, stop: int) -> list[tuple[int, int]]:
