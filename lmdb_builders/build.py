@@ -22,7 +22,6 @@ from lmdb_builders.splits import (
     folds_of,
     group_ids,
     training_order,
-    why_persons_mix,
 )
 from pydeepexpr.caffe.crops import CROPS, RULES, crops_of, turns
 from pydeepexpr.cli import progress
@@ -30,6 +29,7 @@ from pydeepexpr.errors import UserError
 from pydeepexpr.expressions import EXPRESSIONS, UNLABELLED
 from pydeepexpr.faces import FACE_SIZE
 from pydeepexpr.files import provenance, read_names, resumable_directory, sha256_of, write_json
+from pydeepexpr.persons import why_persons_mix
 from pydeepexpr.workers import available_cores
 
 __all__ = ["CROP_SIZE", "FOLDS", "GAP", "SPLIT_RULES", "UNLABELLED_RULES", "build_lmdb", "counts_table"]

@@ -1,7 +1,6 @@
 """Who trains and who tests: stratified by expression, and nobody on two sides."""
 
 import zlib
-from collections import Counter
 from collections.abc import Hashable, Sequence
 
 import numpy as np
@@ -18,7 +17,6 @@ __all__ = [
     "group_ids",
     "partition",
     "training_order",
-    "why_persons_mix",
 ]
 
 SPLITS = ("train", "val", "test")
@@ -194,31 +192,6 @@ def fold_splits(
     splits = np.full(len(labels), "test", dtype="<U5")  # five letters: room for "train"
     splits[rest] = np.array(["train", "val"])[partition(labels[rest], groups[rest], (1 - share, share), seed)]
     return splits
-
-
-def why_persons_mix(database: Sequence[str], subject: Sequence[str], split: Sequence[str]) -> str:
-    """Say why a division is not independent of the persons: what is measured with it may be too good.
-
-    Parameters
-    ----------
-    database, subject, split : sequence of str, length N
-        Of each image.
-
-    Returns
-    -------
-    str
-        Empty where every image names its person, and all images of a person lie in one split.
-    """
-    unnamed = Counter(base for base, who in zip(database, subject, strict=True) if not who)
-    if unnamed:
-        return "; ".join(
-            f"{base} does not say who is who ({count:,} images)" for base, count in sorted(unnamed.items())
-        )
-    sides: dict[tuple[str, str], set[str]] = {}
-    for base, who, side in zip(database, subject, split, strict=True):
-        sides.setdefault((base, who), set()).add(side)
-    torn = sum(len(names) > 1 for names in sides.values())
-    return f"{torn} of {len(sides)} persons stand in several splits" if torn else ""
 
 
 def block_splits(

@@ -30,7 +30,7 @@ __all__ = [
 
 _PLAN, _LOCK = "plan.json", "lock"
 
-_RECORDED_PACKAGES = ("torch", "numpy", "opencv-python-headless", "dlib-bin")
+_RECORDED_PACKAGES = ("torch", "numpy", "opencv-python-headless", "dlib-bin", "av")
 
 
 @contextlib.contextmanager

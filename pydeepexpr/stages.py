@@ -51,6 +51,8 @@ class Step:
         A pattern of files in `place` that serve to go on after an interruption and are removed at the end.
     reads : tuple of Path
         Files that no stage makes: where their contents change, the command is run again.
+    scaffold : bool
+        The later steps of its stage alone need the product: it is removed after them, and not missed.
     """
 
     arguments: tuple[str, ...]
@@ -58,6 +60,7 @@ class Step:
     place: Path | None = None
     passing: str = ""
     reads: tuple[Path, ...] = ()
+    scaffold: bool = False
 
 
 @dataclass(frozen=True)
@@ -120,10 +123,13 @@ def run_stages(
             made_of = (key, *step.arguments, *map(sha256_of, step.reads))
             key = hashlib.sha256("\0".join(made_of).encode()).hexdigest()
             keyed.append((key, step))
-        missing = [(its, step) for its, step in keyed if not _is_made(step, steps.get(str(step.product)), its)]
+        missing = _missing(keyed, steps)
         print(f"{title} …" if missing else f"{title}: there already", flush=True)
         for its, step in missing:
             _make(stage.name, step, its, done, record, lambda arguments: (run or call)(arguments, log))
+        for _, step in keyed:
+            if step.scaffold:
+                _remove(step.place or step.product)
         if missing:
             took = sum(steps[str(step.product)]["seconds"] for _, step in missing)
             print(f"{'':{title.index(']') + 1}} {stage.name}: made in {took:.0f} s", flush=True)
@@ -181,6 +187,15 @@ def _known(record: Path) -> dict[str, dict]:
         return dict(json.loads(record.read_text(encoding="utf-8"))["steps"])
     except (OSError, ValueError, KeyError, TypeError):
         return {}
+
+
+def _missing(keyed: Sequence[tuple[str, Step]], known: dict[str, dict]) -> list[tuple[str, Step]]:
+    """Return the steps that are to be run, with their keys: a scaffold only where a later one of its stage is."""
+    missing: list[tuple[str, Step]] = []
+    for key, step in reversed(keyed):
+        if (missing or not step.scaffold) and not _is_made(step, known.get(str(step.product)), key):
+            missing.insert(0, (key, step))
+    return missing
 
 
 def _is_made(step: Step, known: dict | None, key: str) -> bool:

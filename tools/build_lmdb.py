@@ -10,6 +10,7 @@ from lmdb_builders.datum_lmdb import ENCODINGS
 from lmdb_builders.splits import BALANCES
 from pydeepexpr.caffe.crops import RULES
 from pydeepexpr.cli import run
+from pydeepexpr.persons import independence
 
 
 def arguments() -> argparse.Namespace:
@@ -60,8 +61,7 @@ def main() -> None:
     if report["skipped_unlabelled"]:
         print(f"left out, without a label: {report['skipped_unlabelled']}")
     if report["why_persons_mix"] is not None:
-        mix = report["why_persons_mix"]
-        print(f"NOT subject-independent: {mix}" if mix else "subject-independent: nobody stands in two splits")
+        print(independence(report["why_persons_mix"]))
     print("mean (B, G, R): " + ", ".join(f"{value:.2f}" for value in report["mean_value"]))
 
 

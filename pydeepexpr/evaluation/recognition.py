@@ -125,7 +125,7 @@ def recognition(labels: np.ndarray, predicted: np.ndarray, rejected: Sequence[in
 
 
 def read_rejects(path: str | os.PathLike, under: str = "") -> list[int]:
-    """Return the labels of rejected images, as the folder names in their paths tell them.
+    """Return the labels of rejected images, as the list or else the folder names in their paths tell them.
 
     Parameters
     ----------
@@ -137,23 +137,25 @@ def read_rejects(path: str | os.PathLike, under: str = "") -> list[int]:
     Returns
     -------
     list of int
-        Labels 0–6; −1 where no folder of the path names an expression.
+        Labels 0–6; −1 where neither names an expression.
     """
     try:
         with open(path, encoding="utf-8", newline="") as file:
-            names = [row["path"] for row in csv.DictReader(file)]
+            rows = [(row["path"], row.get("expression")) for row in csv.DictReader(file)]
     except OSError as error:
         raise UserError(f"cannot read {os.fspath(path)}: {error.strerror}") from None
     except (KeyError, UnicodeDecodeError, csv.Error):
         raise UserError(f"{os.fspath(path)} is no list of rejects (columns path, reason)") from None
     folder = PurePosixPath(under)
-    return [_label(PurePosixPath(name)) for name in names if not under or folder in PurePosixPath(name).parents]
+    return [
+        _label(said, PurePosixPath(name)) for name, said in rows if not under or folder in PurePosixPath(name).parents
+    ]
 
 
-def _label(path: PurePosixPath) -> int:
-    for folder in path.parents:
+def _label(said: str | None, path: PurePosixPath) -> int:
+    for name in (said or "", *(folder.name for folder in path.parents)):
         try:
-            return label_of(folder.name)
+            return label_of(name)
         except UserError:
             continue
     return UNLABELLED

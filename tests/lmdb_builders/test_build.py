@@ -464,7 +464,7 @@ def test_who_may_be_on_two_sides_is_said(faces, tmp_path):
     assert report["why_persons_mix"] == "folder does not say who is who (28 images)"
     named = register(tmp_path / "named", subjects=["a", "b"] * 14)
     report = build_lmdb([named], tmp_path / "torn", split="random")
-    assert report["why_persons_mix"] == "2 of 2 persons stand in several splits"
+    assert report["why_persons_mix"] == "2 of 2 persons stand in several parts"
     report = build_lmdb([cast(tmp_path / "cast")], tmp_path / "frames", split="blocks", gap=0)
     assert report["why_persons_mix"] is None, "characters are no persons"
 
