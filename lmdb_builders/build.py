@@ -1,5 +1,6 @@
 """Registered faces to LMDBs that Caffe trains from: splits, balance, Datum, mean."""
 
+import json
 import os
 import shutil
 from collections.abc import Iterable
@@ -70,7 +71,8 @@ def build_lmdb(
 ) -> dict:
     """Build `out`/{train,val,test}_lmdb, manifest.parquet, mean.binaryproto and build.json, all or nothing.
 
-    The work grows in ``.OUT.partial`` beside `out`. If it was interrupted, the same call goes on where it stopped.
+    The work grows in ``.OUT.partial`` beside `out`. If it was interrupted, the same call goes on where it stopped; if
+    it was finished, it is left as it is.
 
     Parameters
     ----------
@@ -110,7 +112,7 @@ def build_lmdb(
         Lists of images to leave out of every split, by the `source` names of the manifests (`files.read_names`): the
         queries of an evaluation, which must never be trained on.
     force : bool
-        Replace an earlier build in `out`.
+        Replace an earlier build of other images or options in `out`.
     workers : int, optional
         Threads; as many as there are cores if not given.
 
@@ -126,15 +128,19 @@ def build_lmdb(
     options |= {"characters": characters}
     _check_options(options, workers)
     folders = list(folders)
-    _check_target(out, folders, force)
+    _check_target(out, folders)
     registered = read_registered(folders)
+    made_of = {"options": options, "sources": registered.sources, "exclude": [sha256_of(path) for path in exclude]}
+    if (done := _read_report(out)) and {name: done.get(name) for name in made_of} == made_of:
+        return done
+    if done and not force:
+        raise UserError(f"{out} exists already; choose another place or replace it with --force")
     faces, excluded = _without(_of_characters(registered, characters), exclude)
     faces, skipped = _labelled(faces, unlabelled)
     rows, fold_of = _divided(faces, options)
     if not len(rows["train"]):
         raise UserError("no image falls to the training split; lower --val and --test or use --split stratified")
     chosen = {name: faces.take(rows[name]) for name in SPLITS}
-    made_of = {"options": options, "sources": faces.sources, "exclude": [sha256_of(path) for path in exclude]}
     with resumable_directory(out, made_of) as folder:
         try:
             tables = {
@@ -155,8 +161,7 @@ def build_lmdb(
                 "why_persons_mix": _why_persons_mix(chosen),
                 "mean_value": [round(float(value), 4) for value in mean.mean(axis=(0, 1))],
                 "crops": crops,
-                "options": options,
-                "sources": faces.sources,
+                **made_of,
                 "provenance": provenance(),
             }
             for name in tables:
@@ -198,8 +203,8 @@ def _check_options(options: dict, workers: int | None) -> None:
         raise UserError(f"{workers} threads cannot work; give 1 or more")
 
 
-def _check_target(out: Path, folders: Iterable[str | os.PathLike], force: bool) -> None:
-    """Refuse a target that holds something; `force` gives up an earlier build, but never anything else."""
+def _check_target(out: Path, folders: Iterable[str | os.PathLike]) -> None:
+    """Refuse a target that holds anything but an earlier build."""
     if not os.path.lexists(out):
         above = next(folder for folder in out.absolute().parents if folder.exists())
         if not above.is_dir():
@@ -209,10 +214,18 @@ def _check_target(out: Path, folders: Iterable[str | os.PathLike], force: bool) 
     for source in (Path(folder).resolve() for folder in folders):
         if source == place or place in source.parents:
             raise UserError(f"{out} holds the registered faces in {source}; choose another place")
-    if not force:
-        raise UserError(f"{out} exists already; choose another place or replace it with --force")
     if not (out / "build.json").is_file():
         raise UserError(f"{out} was not made by build_lmdb (it has no build.json) and is not replaced; remove it first")
+
+
+def _read_report(out: Path) -> dict | None:
+    """Return the report of an earlier build; None where there is none."""
+    try:
+        return json.loads((out / "build.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{out / 'build.json'} cannot be read ({error}); remove {out} first") from None
 
 
 def _of_characters(faces: RegisteredFaces, characters: list[str]) -> RegisteredFaces:

@@ -3,10 +3,10 @@
 27 people, 4,845 frames each, of which every frame's action units have an intensity; expressions are not labelled, so
 `emfacs` tells them by the units. Units, intensities and the number of frames are those of the paper, the subjects'
 numbers those of OpenFace's experiments (run_AU_prediction_DISFA.m in TadasBaltrusaitis/CLM-framework), which have the
-labels in `ActionUnit_Labels`. CVI-SZU/ME-GraphAU has them there too; scripts without a name write `ActionUnits_Labels`
-or `labels`, and `Video_LeftCamera`, `Videos_LeftCamera` or `videos_left` for the videos, LeftVideoSN001_comp.avi and so
-on. All of them take the video's first image as frame 1 of the labels. Copies that hold images instead of videos were
-cut by their owners, each with folders and a numbering of its own, so they are not read.
+labels in `ActionUnit_Labels`; scripts without a name write `ActionUnits_Labels` or `labels`, and `Video_LeftCamera`,
+`Videos_LeftCamera` or `videos_left` for the videos, LeftVideoSN001_comp.avi and so on. All of them take the video's
+first image as frame 1 of the labels. Copies that hold images instead of videos were cut by their owners, each with
+folders and a numbering of its own, so they are not read.
 """
 
 import re
@@ -58,7 +58,7 @@ def read(root: Path, intensity: int = 1, neutral: float = 1.0, every: int = 1) -
         the expressions clearer and fewer, while faces with no more than traces become neutral.
     neutral : float
         How many frames without a unit there may be for each frame of the subject's commonest expression; what is left
-        is spread evenly over the video. There are 48,612 of them (Glauner 2015, "Deep learning for smile
+        is spread evenly over the video. There are 48,612 of them (Glauner 2016, "Deep learning for smile
         recognition"), more than of any expression, and they look nearly alike.
     every : int
         Take only every so many-th frame: neighbours are 1/20 s apart.

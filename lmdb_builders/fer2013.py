@@ -270,7 +270,7 @@ READER = Reader(
     read,
     about="fer2013.csv, or folders train|val|test/angry|…",
     licence="for research, from the ICML 2013 challenge (Goodfellow et al. 2013); images not to be passed on",
-    places=("fer2013",),
+    places=("fer2013", "fer2013.csv", "icml_face_data.csv"),
     people=True,
     cropped=True,
     options={

@@ -277,7 +277,7 @@ READER = Reader(
     read,
     about="Sessions/1841/S035-004.avi and the XML files beside it, of one or several downloads",
     licence="for research, by iBUG, Imperial College London, after registration at mmifacedb.eu; not to be passed on",
-    places=("MMI", "mmi-facial-expression-database"),
+    places=("MMI", "mmi-facial-expression-database*"),
     people=True,
     options={
         "apex": Option(42, "frames at most around each sequence's apex; with 7 neutral ones 10,000 of 205", least=1),

@@ -91,9 +91,9 @@ class Reader:
     read: Callable[..., Iterator[Record | Reject]]
     about: str  #: one line for the help: the layout that is read
     licence: str  #: who lets whom use the images
-    #: Names that its folder may have below a folder of databases, the usual one first; in any case of letters.
+    #: Names that its folder may have in a folder of databases, the usual one first; in any case of letters, * for any.
     places: tuple[str, ...] = ()
-    #: It shows people: `make data` looks for it unless told which databases to take.
+    #: It holds photographs of people: `make data` looks for it unless told which databases to take.
     people: bool = False
     #: Every image is known to show one face that fills it, so the whole image may stand in for a face not found.
     cropped: bool = False
@@ -101,6 +101,8 @@ class Reader:
     alignment: str = "affine"
     #: What `read` lets its user choose, by the names of its keyword arguments.
     options: Mapping[str, Option] = field(default_factory=dict)
+    #: Lists of images that are kept for evaluations (`files.read_names`), by their names in the repository.
+    held_out: tuple[str, ...] = ()
     #: What a complete copy gives with the options as they are, in one line; empty where that is not known.
     expected: str = ""
     #: Says in lines of text how the database at a root differs from the one that was published. Called as `read` is.

@@ -20,4 +20,5 @@ READER = Reader(
     licence="Apache-2.0, as github.com/muxspace/facial_expressions gives them",
     places=("web_faces",),
     people=True,
+    held_out=("docs/web_faces_queries.txt", "docs/web_faces_validation.txt"),
 )

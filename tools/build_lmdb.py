@@ -45,7 +45,7 @@ def arguments() -> argparse.Namespace:
     add("--unlabelled", choices=UNLABELLED_RULES, default="error", help="what to do about images without a label")
     add("--character", action="append", dest="characters", metavar="NAME", default=[], help="only this one; repeatable")
     add("--exclude", metavar="LIST", nargs="+", default=[], help="lists of images to leave out, such as test queries")
-    add("--force", action="store_true", help="replace an earlier build")
+    add("--force", action="store_true", help="replace an earlier build of other images or options")
     add("--workers", type=int, default=argparse.SUPPRESS, help="threads (default: one a core)")
     return parser.parse_intermixed_args()
 

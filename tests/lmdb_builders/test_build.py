@@ -487,9 +487,17 @@ def test_an_earlier_build_survives_a_failed_replacement(faces, tmp_path, monkeyp
     assert list(tmp_path.iterdir()) == [out]
 
 
+def test_a_finished_build_is_left_as_it_is(faces, tmp_path, monkeypatch):
+    first = build_lmdb([faces], tmp_path / "out")
+    calls = count_encoded(monkeypatch)
+    assert build_lmdb([faces], tmp_path / "out") == first and not calls
+
+
 def test_force_replaces_an_earlier_build(faces, tmp_path):
     out = tmp_path / "out"
     build_lmdb([faces], out)
+    with pytest.raises(UserError, match=r"out exists already; .* --force"):
+        build_lmdb([faces], out, seed=1)
     build_lmdb([faces], out, seed=1, force=True)
     assert json.loads((out / "build.json").read_text())["options"]["seed"] == 1
     assert list(tmp_path.iterdir()) == [out]
@@ -581,7 +589,7 @@ def test_bad_places_are_named(faces, tmp_path):
     with pytest.raises(UserError, match=r"file is no folder, so .*file/out cannot be made"):
         build_lmdb([faces], tmp_path / "file/out")
     (tmp_path / "out").mkdir()
-    with pytest.raises(UserError, match=r"out exists already; .* --force"):
+    with pytest.raises(UserError, match=r"out was not made by build_lmdb"):
         build_lmdb([faces], tmp_path / "out")
 
 
