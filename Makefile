@@ -5,14 +5,22 @@ VENV ?= .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-# The databases at hand: FER2013 (folders or fer2013.csv), as its licence allows you to hold it.
-FER2013 ?= data/fer2013
-# Further photographs to learn from, if any: web_faces (docs/human.md); the evaluation's queries are left out of it.
-WEB_FACES ?=
-REGISTERED := data/registered/fer2013 $(if $(WEB_FACES),data/registered/web_faces)
-LMDB := data/lmdb/$(if $(WEB_FACES),human,fer2013)
-LISTED := docs/web_faces_queries.txt docs/web_faces_validation.txt
+# The folder of the databases, as their licences allow you to hold them, and which to take: HUMAN="ckplus disfa kdef mmi";
+# if empty, those of people that are there (docs/databases.md).
+ROOT ?= data
+HUMAN ?=
+# What readers leave to you, as OPTIONS="disfa.intensity=2 fer2013.labels=ferplus-majority".
+OPTIONS ?=
+# Shares of the images that validate and test, where a database has no split of its own; the training classes' balance.
+VAL ?= 0.13
+TEST ?= 0.13
+BALANCE ?= none
+FOLDS ?= 5
+PEOPLE := data/registered/people
 NAME ?= human
+LMDB := data/lmdb/$(NAME)
+MAKE_DATA = $(RUN) tools/make_data.py $(ROOT) $(if $(HUMAN),--databases $(HUMAN)) --registered $(PEOPLE) --lmdb $(LMDB) \
+	$(OPTIONS:%=--option %) --val $(VAL) --test $(TEST) --balance $(BALANCE)
 RUN_DIR := runs/$(NAME)
 # The characters: FERG-DB, as its authors let you have it, or what tools/render_rig.py wrote.
 FERG ?= data/FERG_DB_256
@@ -37,7 +45,7 @@ TOP ?= 10
 SHEET ?= sheet.png
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check format lint data train-human train-character finetune has-character features retrieve demo bench clean
+.PHONY: help setup test check format lint data train-human cross-validate train-character finetune has-character features retrieve demo bench clean
 
 help:  ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,19 +76,20 @@ format: $(READY)  ## let ruff format the code
 	$(RUN) -m ruff format .
 	$(RUN) -m ruff check --fix .
 
-data: $(LMDB)/build.json  ## register FER2013=… and build its LMDBs
+data: $(READY)  ## register the databases HUMAN=… in ROOT=… and build their LMDBs; says what was found; resumes
+	$(MAKE_DATA)
 
-data/registered/fer2013/manifest.parquet: | $(READY)
-	$(RUN) tools/register.py --database fer2013 $(FER2013) data/registered/fer2013
+$(LMDB)/build.json: | $(READY)
+	$(MAKE_DATA)
 
-data/registered/web_faces/manifest.parquet: | $(READY)
-	$(RUN) tools/register.py $(WEB_FACES) data/registered/web_faces
-
-$(LMDB)/build.json: $(REGISTERED:=/manifest.parquet) | $(READY)
-	$(RUN) tools/build_lmdb.py $(REGISTERED) $(LMDB) $(if $(WEB_FACES),--val 0 --test 0 --exclude $(LISTED))
-
-train-human: $(LMDB)/build.json  ## train the human network on FER2013=… and WEB_FACES=… (EPOCHS, DROP_EVERY, DEVICE, PRECISION); resumes
+train-human: $(LMDB)/build.json  ## train the human network on HUMAN=… in ROOT=… (EPOCHS, DROP_EVERY, DEVICE, PRECISION); resumes
 	$(RUN) tools/train.py --solver solvers/human.prototxt --data $(LMDB) --out $(RUN_DIR) --resume \
+		--epochs $(EPOCHS) --drop-every $(DROP_EVERY) --device $(DEVICE) --precision $(PRECISION)
+
+cross-validate: $(READY)  ## train and test by FOLDS=5, each person in one, on HUMAN=… in ROOT=…; options as above; resumes
+	$(MAKE_DATA) --no-lmdb
+	$(RUN) tools/cross_validate.py $(addprefix $(PEOPLE)/,$(or $(HUMAN),*)) --out work/cross-validation/$(NAME) \
+		--folds $(FOLDS) --val $(VAL) --balance $(BALANCE) \
 		--epochs $(EPOCHS) --drop-every $(DROP_EVERY) --device $(DEVICE) --precision $(PRECISION)
 
 train-character: data/lmdb/$(FRAMES)/build.json  ## train the character network on FERG=… (FERG-DB); options as above; resumes
@@ -121,8 +130,9 @@ retrieve: $(STORE)/meta.json  ## rank STORE for the photograph QUERY=… and dra
 demo: $(READY)  ## all of DeepExpr without data, on rendered people and characters; ends with a report; resumes
 	@$(RUN) tools/demo.py
 
-bench: $(READY)  ## measure the engine against plain PyTorch and OpenCV, and rendering
+bench: $(READY)  ## measure the engine against plain PyTorch and OpenCV, registration, LMDB building, and rendering
 	$(RUN) benchmarks/networks.py --device $(DEVICE)
+	$(RUN) benchmarks/databases.py
 	$(RUN) benchmarks/rendering.py
 
 clean:  ## remove caches (never data, runs or stores)

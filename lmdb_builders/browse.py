@@ -163,6 +163,8 @@ def _read_manifest(folder: Path) -> pa.Table:
             table = file.read(columns=sorted(_COLUMNS & names))
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
+    if None in (databases := table["database"].to_pylist()) or "" in databases:
+        raise UserError(f"{path} has rows without a database; register the folder anew with tools/register.py")
     for label in set(table["expression"].to_pylist()) - {None}:
         if not UNLABELLED <= label < len(EXPRESSIONS):
             raise UserError(f"{path}: expression {label} is neither 0-{len(EXPRESSIONS) - 1} nor {UNLABELLED}")
@@ -173,13 +175,14 @@ def _read_rejects(folder: Path) -> tuple[dict[str, Any], pa.Table]:
     """Return what register.json says of the run, and the rejects as a table."""
     try:
         run = json.loads((folder / "register.json").read_text(encoding="utf-8"))
-        database = run["database"]
+        database, _ = run["database"], run["root"]
         with open(folder / "rejects.csv", newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
+        labels = [row.get("expression") for row in rows]
         columns = {
             "source": [row["path"] for row in rows],
             "reason": [row["reason"] for row in rows],
-            "expression": pa.array([_NAMES.index(row.get("expression") or "unlabelled") for row in rows], pa.int8()),
+            "expression": pa.array([EXPRESSIONS.index(word) if word else UNLABELLED for word in labels], pa.int8()),
             "subject": [row.get("subject") or "" for row in rows],
             "database": [database] * len(rows),
         }
@@ -232,7 +235,7 @@ def _of_database(run: dict[str, Any], names: list[str]) -> Callable[[int], "np.n
             if (root / names[row]).is_file():
                 return read_image(root / names[row])
             return records()[names[row]].read()
-        except (UserError, OSError, KeyError):  # KeyError: neither a file nor a record
+        except (RuntimeError, OSError, KeyError, cv2.error):  # KeyError: neither a file nor a record
             return None
 
     return picture
@@ -267,6 +270,8 @@ def select(album: Album, wanted: Mapping[str, Collection[str]], sort: str = "man
         if chosen:
             rows = _having(album, rows, what, chosen)
     if sort == "random":
+        if seed < 0:
+            raise UserError(f"the seed {seed} is negative; give 0 or more")
         return np.random.default_rng(seed).permutation(rows)
     if sort in _KEYS:
         column, sign = _KEYS[sort]
@@ -333,12 +338,14 @@ def counts(album: Album, rows: np.ndarray) -> str:
 
     The reasons of rejects are told beside the faces, too, if all of these are counted.
     """
-    labels, databases = (np.array(album.words(what), object)[rows, 0] for what in ("label", "database"))
-    cells, heads = Counter(zip(labels, databases, strict=True)), sorted(set(databases))
+    labels, databases = album.words("label"), album.words("database")
+    cells = Counter((*labels[row], *databases[row]) for row in rows)
+    heads = sorted({head for _, head in cells})
     lines = [" " * 10 + "".join(f"{head:>12}" for head in heads)]
-    for label in (*_NAMES, "all"):
-        numbers = [(databases == head).sum() if label == "all" else cells[label, head] for head in heads]
-        lines.append(f"{label:10}" + "".join(f"{number:12,}" for number in numbers))
+    for name in _NAMES:
+        lines.append(f"{name:10}" + "".join(f"{cells[name, head]:12,}" for head in heads))
+    sums = [sum(cells[name, head] for name in _NAMES) for head in heads]
+    lines.append(f"{'all':10}" + "".join(f"{number:12,}" for number in sums))
     if album.kind == "rejects":
         return "\n".join(lines + _tally(album, rows, "reason"))
     if "quality" in album.table.column_names:
@@ -402,7 +409,7 @@ def draw(
     out = Path(out)
     if out.suffix.lower() not in _FORMATS:
         raise UserError(f"cannot draw {out}; end the name in one of: {', '.join(_FORMATS)}")
-    ranges = {"number of images": (limit, 1, 1000), "number of sheets": (pages, 1, 1000), "size": (side, 64, 512)}
+    ranges = {"number of images": (limit, 1, 1000), "number of sheets": (pages, 1, 1000), "size": (side, 80, 512)}
     for what, (number, least, most) in ranges.items():
         if not least <= number <= most:
             raise UserError(f"the {what} must be {least} to {most}, got {number}")
@@ -503,6 +510,8 @@ def contact_sheet(
         start = y
         if heading:
             font = _font(14, bold=True)
+            heading, *more = _wrapped(heading, font, inner - 120)  # leaves room for the note
+            heading += " …" if more else ""
             pen.line((_MARGIN, y, _MARGIN + inner - 1, y), RULE)
             pen.text((_MARGIN, y + 22), heading, INK, font, "ls")
             pen.text((_MARGIN + font.getlength(heading) + 10, y + 22), beside, FAINT, _font(12), "ls")

@@ -31,9 +31,9 @@ class Record:
     at_rest: tuple[Path, ...] = ()  #: the same face, neutral: its landmarks stand in where the image shows none
 
     def read(self) -> np.ndarray:
-        """Return the pixels; raise `UserError` with the reason when they cannot be read."""
+        """Return the pixels, (H, W, 3) uint8 BGR or (H, W) grey; raise `UserError` with the reason if they cannot be had."""
         if isinstance(self.image, Path):
-            return read_image(self.image)
+            return read_image(self.image, keep_grey=True)
         return self.image() if callable(self.image) else self.image
 
 

@@ -4,6 +4,7 @@ import os
 import warnings
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
@@ -21,7 +22,7 @@ def is_image_name(name: str | os.PathLike) -> bool:
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
-def read_image(path: str | os.PathLike) -> np.ndarray:
+def read_image(path: str | os.PathLike, *, keep_grey: bool = False) -> np.ndarray:
     """Return an image file's pixels, upright and without transparency.
 
     The camera's orientation (EXIF) is applied, transparent pixels show black, 16-bit values are reduced to their high
@@ -30,6 +31,8 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
     Parameters
     ----------
     path : path
+    keep_grey : bool
+        Return a grey image as (H, W), which takes a third of the time to work on.
 
     Returns
     -------
@@ -48,14 +51,15 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
             warnings.simplefilter("ignore")  # large photographs and odd EXIF blocks are not the user's concern
             with Image.open(path) as image:
                 image.load()
-                return _to_bgr(ImageOps.exif_transpose(image))
+                ImageOps.exif_transpose(image, in_place=True)
+                return _pixels(image, keep_grey)
     except UserError:
         raise
     except Exception as error:  # Pillow's decoders raise what they like on damaged files
         raise UserError(_reason(error)) from None
 
 
-def _to_bgr(image: Image.Image) -> np.ndarray:
+def _pixels(image: Image.Image, keep_grey: bool) -> np.ndarray:
     if image.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion would clip it at 255
         image = Image.fromarray((np.asarray(image, np.int64).clip(0, 65535) >> 8).astype(np.uint8))
     if image.mode == "F":
@@ -63,7 +67,9 @@ def _to_bgr(image: Image.Image) -> np.ndarray:
     if image.has_transparency_data:
         colour = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), colour)
-    return np.ascontiguousarray(np.asarray(image.convert("RGB"))[:, :, ::-1])
+    if keep_grey and image.mode in ("L", "1"):
+        return np.asarray(image.convert("L"))
+    return cv2.cvtColor(np.asarray(image.convert("RGB")), cv2.COLOR_RGB2BGR)
 
 
 def _reason(error: Exception) -> str:

@@ -53,12 +53,12 @@ def main() -> None:
     if given.out is None:
         print(counts(album, rows))
         return
-    chosen = "; ".join(f"{what} {', '.join(words)}" for what, words in wanted.items() if words)
+    chosen = [f"{what} {', '.join(words)}" for what, words in wanted.items() if words]
     sheets = draw(
         album,
         grouped(album, rows, given.by or ("label" if len(set(given.label)) > 1 else None)),
         given.out,
-        title=f"{album.folder.resolve().name}: {chosen or f'all {album.kind}'}; {SORTS[given.sort]}",
+        title=f"{album.folder.resolve().name}: {'; '.join([album.kind, *chosen, SORTS[given.sort]])}",
         value=given.sort if given.sort in ("fit", "score") else None,
         landmarks=given.landmarks,
         limit=given.limit,

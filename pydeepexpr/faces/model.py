@@ -5,6 +5,7 @@ The 68-point model of dlib comes with the PyPI package ``face_recognition_models
 it in the environment variable ``DEEPEXPR_LANDMARKS``.
 """
 
+import functools
 import importlib.util
 import os
 from pathlib import Path
@@ -35,7 +36,12 @@ def landmark_model_path() -> Path:
     UserError
         If the variable names no file, or if it is not set and the package is not installed.
     """
-    if named := os.environ.get(_VARIABLE):
+    return _model_path(os.environ.get(_VARIABLE))
+
+
+@functools.cache  # asked for with every face
+def _model_path(named: str | None) -> Path:
+    if named:
         if not os.path.isfile(named):
             raise UserError(f"{_VARIABLE} names {named}, which is not a file")
         return Path(named)

@@ -112,9 +112,13 @@ def registration_matrix(landmarks: np.ndarray, alignment: str = "affine") -> np.
 
 
 def _affine(source: np.ndarray, target: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the (2, 2) matrix and the shift that bring (N, 2) points closest to others, weighted."""
-    root = np.sqrt(weights)[:, None]
-    fit = np.linalg.lstsq(np.c_[source, np.ones(len(source))] * root, target * root, rcond=None)[0]
+    """Return the (2, 2) matrix and the shift that bring (N, 2) points closest to others, weighted.
+
+    The points are centred and of unit spread, so that the normal equations are well conditioned.
+    """
+    terms = np.c_[source, np.ones(len(source))]
+    weighted = (terms * weights[:, None]).T
+    fit = np.linalg.solve(weighted @ terms, weighted @ target)
     return fit[:2].T, fit[2]
 
 

