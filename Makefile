@@ -82,7 +82,8 @@ data: $(READY)  ## register the databases HUMAN=… in ROOT=… and build their 
 $(LMDB)/build.json: | $(READY)
 	$(MAKE_DATA)
 
-train-human: $(LMDB)/build.json  ## train the human network on HUMAN=… in ROOT=… (EPOCHS, DROP_EVERY, DEVICE, PRECISION); resumes
+# Whoever names databases gets their LMDBs looked after; without, those at hand are taken.
+train-human: $(if $(findstring command,$(origin ROOT) $(origin HUMAN)),data,$(LMDB)/build.json)  ## train the human network on HUMAN=… in ROOT=… (EPOCHS, DROP_EVERY, DEVICE, PRECISION); resumes
 	$(RUN) tools/train.py --solver solvers/human.prototxt --data $(LMDB) --out $(RUN_DIR) --resume \
 		--epochs $(EPOCHS) --drop-every $(DROP_EVERY) --device $(DEVICE) --precision $(PRECISION)
 

@@ -273,8 +273,9 @@ def _divided(faces: RegisteredFaces, options: dict) -> tuple[dict[str, list[int]
     fold_of = np.full(len(labels), -1)
     if options["split"] == "folds":
         groups = group_ids(*(faces.column(name) for name in ("database", "subject", "sequence")))
-        fold_of = folds_of(labels, groups, options["folds"], options["seed"])
-        splits = fold_splits(labels, groups, fold_of, options["fold"], val=options["val"], seed=options["seed"])
+        alike = {"seed": options["seed"], "origins": _origins(faces)}
+        fold_of = folds_of(labels, groups, options["folds"], **alike)
+        splits = fold_splits(labels, groups, fold_of, options["fold"], val=options["val"], **alike)
     else:
         splits = _splits(faces, labels, options)
     rows = {name: np.flatnonzero(splits == name) for name in SPLITS}
@@ -302,7 +303,13 @@ def _splits(faces: RegisteredFaces, labels: np.ndarray, options: dict) -> np.nda
             "alike; use --split blocks (or random, to compare with)"
         )
     groups = np.arange(len(labels)) if rule == "random" else group_ids(*names)
-    return assign_splits(labels, groups, own, seed=seed, **shares)
+    return assign_splits(labels, groups, own, seed=seed, origins=_origins(faces), **shares)
+
+
+def _origins(faces: RegisteredFaces) -> np.ndarray | None:
+    """Number the database of each face; None where there is one alone."""
+    names, origins = np.unique(faces.column("database"), return_inverse=True)
+    return origins if len(names) > 1 else None
 
 
 def _why_persons_mix(chosen: dict[str, RegisteredFaces]) -> str | None:

@@ -31,7 +31,7 @@ class Record:
     at_rest: tuple[Path, ...] = ()  #: the same face, neutral: its landmarks stand in where the image shows none
 
     def read(self) -> np.ndarray:
-        """Return the pixels, (H, W, 3) uint8 BGR or (H, W) grey; raise `UserError` with the reason if they cannot be had."""
+        """Return the pixels, (H, W, 3) uint8 BGR or (H, W) grey; raise `UserError` if they cannot be read."""
         if isinstance(self.image, Path):
             return read_image(self.image, keep_grey=True)
         return self.image() if callable(self.image) else self.image

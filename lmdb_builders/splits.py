@@ -41,11 +41,14 @@ def group_ids(database: Sequence[str], subject: Sequence[str], sequence: Sequenc
     return np.array([seen.setdefault(key, len(seen)) for key in keys], dtype=np.int64)
 
 
-def partition(labels: np.ndarray, groups: np.ndarray, shares: Sequence[float], seed: int) -> np.ndarray:
+def partition(
+    labels: np.ndarray, groups: np.ndarray, shares: Sequence[float], seed: int, *, origins: np.ndarray | None = None
+) -> np.ndarray:
     """Divide images into parts of the given shares, class by class, without dividing a group.
 
-    Groups of several images go first, largest first, each to the part that lacks its classes most. Images that
-    stand alone then fill every class up to its share, so that rounding errors do not add up over the classes.
+    Groups of several images go first, largest first, each to the part that lacks its classes (and its origin) most.
+    Images that stand alone then fill every class up to its share, so that rounding errors do not add up over the
+    classes.
 
     Parameters
     ----------
@@ -55,6 +58,9 @@ def partition(labels: np.ndarray, groups: np.ndarray, shares: Sequence[float], s
         One share a part, summing to 1. Five shares of 0.2 make five folds.
     seed : int
         The same seed gives the same parts.
+    origins : ndarray of int, shape (N,), optional
+        What else groups are to be spread evenly by, such as their database: without it a small database among large
+        ones may fall into one part.
 
     Returns
     -------
@@ -65,10 +71,11 @@ def partition(labels: np.ndarray, groups: np.ndarray, shares: Sequence[float], s
     rng = np.random.default_rng((seed, 0))
     classes, label = np.unique(labels, return_inverse=True)
     names, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    content = np.zeros((len(names), len(classes)), dtype=np.int64)
-    np.add.at(content, (group, label), 1)
+    content = _counts(group, label)
+    if origins is not None:
+        content = np.c_[content, _counts(group, np.unique(origins, return_inverse=True)[1])]
     totals = content.sum(axis=0)
-    lacking = np.outer(totals, shares)  # class × part, shrinks while images are placed
+    lacking = np.outer(totals, shares)  # class (and origin) × part, shrinks while images are placed
     part = np.full(len(names), -1, dtype=np.int64)
 
     several = rng.permutation(np.flatnonzero(sizes > 1))
@@ -86,6 +93,13 @@ def partition(labels: np.ndarray, groups: np.ndarray, shares: Sequence[float], s
     return part[group]
 
 
+def _counts(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Return how often each pair of numbers stands at the same place, rows×columns."""
+    counts = np.zeros((rows.max(initial=-1) + 1, columns.max(initial=-1) + 1), dtype=np.int64)
+    np.add.at(counts, (rows, columns), 1)
+    return counts
+
+
 def _whole_numbers(wanted: np.ndarray, total: int) -> np.ndarray:
     """Round `wanted` to whole numbers of the given total, by largest remainders; negative wishes get nothing."""
     wanted = np.maximum(wanted, 0)
@@ -99,13 +113,20 @@ def _whole_numbers(wanted: np.ndarray, total: int) -> np.ndarray:
 
 
 def assign_splits(
-    labels: np.ndarray, groups: np.ndarray, own: Sequence[str], *, val: float, test: float, seed: int
+    labels: np.ndarray,
+    groups: np.ndarray,
+    own: Sequence[str],
+    *,
+    val: float,
+    test: float,
+    seed: int,
+    origins: np.ndarray | None = None,
 ) -> np.ndarray:
     """Name the split of each image: its database's own one where there is one, a drawn one elsewhere.
 
     Parameters
     ----------
-    labels, groups : ndarray of int, shape (N,)
+    labels, groups, origins : ndarray of int, shape (N,)
         As in `partition`.
     own : sequence of str
         The database's own split of each image; empty where it has none. An image without one whose group
@@ -133,13 +154,16 @@ def assign_splits(
     known = [name or home.get(group, "") for group, name in zip(groups.tolist(), own, strict=True)]
     splits = np.array(known, dtype="<U5")  # five letters: room for "train"
     free = splits == ""
-    parts = partition(labels[free], groups[free], (1 - val - test, val, test), seed)
+    beside = None if origins is None else origins[free]
+    parts = partition(labels[free], groups[free], (1 - val - test, val, test), seed, origins=beside)
     splits[free] = np.array(SPLITS)[parts]
     return splits
 
 
-def folds_of(labels: np.ndarray, groups: np.ndarray, folds: int, seed: int) -> np.ndarray:
-    """Number the fold of each image for cross-validation, 0 to `folds` - 1, class by class, without dividing a group.
+def folds_of(
+    labels: np.ndarray, groups: np.ndarray, folds: int, seed: int, *, origins: np.ndarray | None = None
+) -> np.ndarray:
+    """Number the fold of each image for cross-validation, 0 to `folds` - 1, as `partition` divides them.
 
     Raises
     ------
@@ -152,17 +176,24 @@ def folds_of(labels: np.ndarray, groups: np.ndarray, folds: int, seed: int) -> n
         raise UserError(
             f"{count} persons (or images without one) cannot be divided into {folds} folds; give fewer folds"
         )
-    return partition(labels, groups, [1 / folds] * folds, seed)
+    return partition(labels, groups, [1 / folds] * folds, seed, origins=origins)
 
 
 def fold_splits(
-    labels: np.ndarray, groups: np.ndarray, fold_of: np.ndarray, fold: int, *, val: float, seed: int
+    labels: np.ndarray,
+    groups: np.ndarray,
+    fold_of: np.ndarray,
+    fold: int,
+    *,
+    val: float,
+    seed: int,
+    origins: np.ndarray | None = None,
 ) -> np.ndarray:
     """Name the split of each image where one fold tests, a share of the others validates and the rest trains.
 
     Parameters
     ----------
-    labels, groups : ndarray of int, shape (N,)
+    labels, groups, origins : ndarray of int, shape (N,)
         As in `partition`: those who validate are no persons who train, either.
     fold_of : ndarray of int, shape (N,)
         As `folds_of` gives it.
@@ -190,7 +221,9 @@ def fold_splits(
     _check_shares(val, 1 / folds)
     share = val / (1 - 1 / folds)
     splits = np.full(len(labels), "test", dtype="<U5")  # five letters: room for "train"
-    splits[rest] = np.array(["train", "val"])[partition(labels[rest], groups[rest], (1 - share, share), seed)]
+    beside = None if origins is None else origins[rest]
+    parts = partition(labels[rest], groups[rest], (1 - share, share), seed, origins=beside)
+    splits[rest] = np.array(["train", "val"])[parts]
     return splits
 
 
