@@ -173,17 +173,17 @@ def register(
 def _inventory(items: Iterable[Record | Reject]) -> dict[str, Any]:
     """Count the images and hash all that is said of them, and the sizes of their files."""
     digest, count = hashlib.sha256(), 0
+    size_of = functools.lru_cache(maxsize=16)(_size)  # many records may lie in one video
     for item in items:
         count += 1
         said = [item.name, item.expression, item.subject]
         if isinstance(item, Record):
             place = getattr(item.image, "path", item.image)
-            said += [item.sequence, item.frame, item.split, _size(place) if isinstance(place, Path) else None]
+            said += [item.sequence, item.frame, item.split, size_of(place) if isinstance(place, Path) else None]
         digest.update(json.dumps(said).encode())
     return {"images": count, "images_sha256": digest.hexdigest()}
 
 
-@functools.lru_cache(maxsize=16)  # many records may lie in one video
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else -1
 

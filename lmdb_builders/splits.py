@@ -46,7 +46,7 @@ def partition(
 ) -> np.ndarray:
     """Divide images into parts of the given shares, class by class, without dividing a group.
 
-    Groups of several images go first, largest first, each to the part that lacks its classes (and its origin) most.
+    Groups of several images go first, largest first, each to the part that lacks its classes and its origin most.
     Images that stand alone then fill every class up to its share, so that rounding errors do not add up over the
     classes.
 
@@ -60,7 +60,7 @@ def partition(
         The same seed gives the same parts.
     origins : ndarray of int, shape (N,), optional
         What else groups are to be spread evenly by, such as their database: without it a small database among large
-        ones may fall into one part.
+        ones may fall into one part. By default all are of one, which evens out the parts' sizes.
 
     Returns
     -------
@@ -71,9 +71,8 @@ def partition(
     rng = np.random.default_rng((seed, 0))
     classes, label = np.unique(labels, return_inverse=True)
     names, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    content = _counts(group, label)
-    if origins is not None:
-        content = np.c_[content, _counts(group, np.unique(origins, return_inverse=True)[1])]
+    origin = np.zeros_like(label) if origins is None else np.unique(origins, return_inverse=True)[1]
+    content = np.c_[_counts(group, label), _counts(group, origin)]
     totals = content.sum(axis=0)
     lacking = np.outer(totals, shares)  # class (and origin) × part, shrinks while images are placed
     part = np.full(len(names), -1, dtype=np.int64)
@@ -168,7 +167,7 @@ def folds_of(
     Raises
     ------
     UserError
-        If there are fewer than two folds, or fewer groups than folds.
+        If there are fewer than two folds, or so few groups that a fold would be empty.
     """
     if folds < 2:
         raise UserError(f"{folds} folds are no cross-validation; give 2 or more")
@@ -176,7 +175,10 @@ def folds_of(
         raise UserError(
             f"{count} persons (or images without one) cannot be divided into {folds} folds; give fewer folds"
         )
-    return partition(labels, groups, [1 / folds] * folds, seed, origins=origins)
+    parts = partition(labels, groups, [1 / folds] * folds, seed, origins=origins)
+    if empty := folds - len(np.unique(parts)):
+        raise UserError(f"{empty} of {folds} folds would be empty; give fewer folds")
+    return parts
 
 
 def fold_splits(

@@ -74,6 +74,8 @@ def tiny(tmp_path_factory) -> SimpleNamespace:
         {
             "path": [f"faces/joy/{number}.png" for number in range(-1, 23)],
             "source": [f"joy/{number}.png" for number in range(-1, 23)],
+            "database": ["tiny"] * 24,
+            "subject": [""] * 24,
             "expression": pa.array([3] + [number % 7 for number in range(23)], pa.int8()),
             "face": ["detected"]
             + [("whole-image", "neutral-frame")[i % 2] if it else "detected" for i, it in enumerate(stand_in)],

@@ -16,6 +16,7 @@ from pydeepexpr.evaluation.style import check_ending
 from pydeepexpr.evaluation.table1 import table1
 from pydeepexpr.features import FeatureStore
 from pydeepexpr.files import atomic_file, provenance, read_names, write_json
+from pydeepexpr.persons import independence, why_persons_mix
 from pydeepexpr.retrieval import DEFAULT_NORMALISATION
 from pydeepexpr.stores import open_stores
 
@@ -60,11 +61,23 @@ def report_recognition(
             f"{result.total} images were counted ({result.rejected.sum()} of them rejected), not {expect}; "
             "give the rejects of the same split (--rejects, --under)"
         )
-    record = {**result.record(), "model": opened.meta["model"], "store": opened.meta["provenance"]}
-    _write(record, result.markdown(), json, markdown)
+    unnamed = _unnamed_persons(opened)
+    record = {**result.record(), "why_persons_mix": unnamed, "model": opened.meta["model"]}
+    text = result.markdown() + (f"\n{independence(unnamed).capitalize()}.\n" if unnamed else "")
+    _write({**record, "store": opened.meta["provenance"]}, text, json, markdown)
     if figure:
         confusion_figure(result, figure, title)
-    return result.markdown()
+    return text
+
+
+def _unnamed_persons(store: FeatureStore) -> str:
+    """Say which people's images in a store do not name their person, so that they may have been trained on, too."""
+    known = set(store.rows.column_names)
+    if not {"database", "subject"} <= known:
+        return ""
+    rows = store.rows.select([name for name in ("database", "subject", "character") if name in known]).to_pylist()
+    people = [row for row in rows if not row.get("character")]
+    return why_persons_mix(*([row[name] for row in people] for name in ("database", "subject")), [0] * len(people))
 
 
 def report_retrieval(

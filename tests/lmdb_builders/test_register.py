@@ -14,6 +14,9 @@ from lmdb_builders import register as module
 from lmdb_builders.register import MANIFEST, register
 from pydeepexpr import faces
 from pydeepexpr.errors import UserError
+from pydeepexpr.evaluation.recognition import read_rejects
+from pydeepexpr.expressions import label_of
+from pydeepexpr.images import read_image
 
 TOOL = Path(__file__).parents[2] / "tools" / "register.py"
 
@@ -73,6 +76,56 @@ def test_manifest(photographs, tmp_path, head):
     assert summary["counts"] == json.loads((out / "register.json").read_text())["counts"]
     assert summary["counts"]["accepted"] == summary["counts"]["detected"] == 4
     assert summary["counts"]["expressions"] == {"joy": 2, "neutral": 1, "sadness": 1}
+
+
+def test_how_faces_were_registered_and_how_well(photographs, tmp_path, head):
+    summary = register("folder", photographs, tmp_path / "out", cropped=True, workers=1, limit=3)
+    found = {row["source"]: row for row in rows(tmp_path / "out")}
+    row, face = found["joy/a.png"], faces.analyse(head, cropped=True)[0]
+    np.testing.assert_array_equal(np.float32(row["transform"]), face.matrix.ravel())
+    assert row["fit_error"] == np.float32(face.error) and row["quality"] == []
+    row = found["joy/noise.png"]  # whole: 64 pixels become 256, and edges come to edges (-0.5 to -0.5)
+    assert row["transform"] == [4, 0, 1.5, 0, 4, 1.5]
+    assert np.isnan(row["fit_error"]) and row["quality"] == ["stand-in", "enlarged"]
+    assert summary["counts"]["quality"] == {"stand-in": 1, "enlarged": 1}
+
+
+def test_grey_photographs_become_grey_files(photographs, tmp_path, head):
+    grey = photographs / "joy/b.jpg"
+    cv2.imwrite(str(grey), head[:, :, 1])
+    register("folder", photographs, tmp_path / "out", workers=1)
+    registered = {
+        r["source"]: cv2.imread(str(tmp_path / "out" / r["path"]), cv2.IMREAD_UNCHANGED) for r in rows(tmp_path / "out")
+    }
+    assert registered["joy/a.jpg"].shape == (256, 256, 3)
+    assert registered["joy/b.jpg"].shape == registered["sadness/sub/grey 顔.png"].shape == (256, 256)
+    colour = read_image(grey)
+    assert colour.shape == (200, 200, 3)
+    np.testing.assert_array_equal(np.dstack([registered["joy/b.jpg"]] * 3), faces.analyse(colour)[0].registered)
+
+
+def test_rejects_keep_the_expression_and_the_person(tmp_path, head):
+    """Of an image without a face and of a name that KDEF does not know: F01 happy, M05 disgusted."""
+    root = tmp_path / "KDEF"
+    root.mkdir()
+    cv2.imwrite(str(root / "AF01NES.JPG"), head)
+    cv2.imwrite(str(root / "AF01HAS.JPG"), np.zeros((99, 99), np.uint8))
+    (root / "BM05DI.JPG").touch()
+    (root / "odd.jpg").touch()
+    summary = register("kdef", root, tmp_path / "out", workers=1)
+    with open(tmp_path / "out/rejects.csv", newline="", encoding="utf-8") as file:
+        header, *lines = csv.reader(file)
+    assert header == ["path", "reason", "expression", "subject"]
+    assert [(path, *known) for path, _, *known in lines] == [
+        ("AF01HAS.JPG", "joy", "F01"),
+        ("BM05DI.JPG", "disgust", "M05"),
+        ("odd.jpg", "", ""),
+    ]
+    assert read_rejects(tmp_path / "out/rejects.csv") == [label_of("joy"), label_of("disgust"), -1]
+    counts = summary["counts"]
+    assert (counts["accepted"], counts["rejected"], counts["subjects"]) == (1, 3, 1)
+    assert counts["reasons"] == {lines[1][1]: 2, "no face was found": 1}, "the commonest first"
+    assert summary["expected"].startswith("980 images") and "joy: 1 images, published 140" in summary["differences"]
 
 
 def test_names_of_the_registered_images(photographs, tmp_path):
@@ -174,6 +227,87 @@ def test_an_interrupted_run_goes_on(photographs, tmp_path, monkeypatch):
     register("folder", photographs, tmp_path / "whole", workers=1)
     assert pq.read_table(out / "manifest.parquet").equals(pq.read_table(tmp_path / "whole" / "manifest.parquet"))
     assert not list(tmp_path.glob(".out*"))
+
+
+KILLED = """
+import sys
+from lmdb_builders.register import faces, register
+
+analyse, count = faces.analyse, 0
+
+def slowly(*given, **options):
+    global count
+    count += 1
+    if count == 4:
+        print("now", flush=True)
+        sys.stdin.readline()  # for ever
+    return analyse(*given, **options)
+
+faces.analyse = slowly
+register("folder", sys.argv[1], sys.argv[2], workers=1)
+"""
+
+
+def test_a_killed_run_is_not_taken_for_complete_and_goes_on(photographs, tmp_path, monkeypatch):
+    out, partial = tmp_path / "out", tmp_path / ".out.partial"
+    command = [sys.executable, "-c", KILLED, str(photographs), str(out)]
+    environment = {**os.environ, "PYTHONPATH": str(TOOL.parents[1])}
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stdout.readline() == "now\n"
+        with pytest.raises(UserError, match=r"another process is at work on .*out"):
+            register("folder", photographs, out, workers=1)
+        process.kill()  # SIGKILL: nothing can be tidied up
+    assert not out.exists() and len(list(partial.rglob("*.png"))) == 2
+    # a.jpg, a.png and the rejected noise.png and cut.jpg were done; the third line's end is lost on the way to the disk.
+    journal = (partial / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    assert len(journal) == 4
+    (partial / "journal.jsonl").write_bytes(b"".join(journal[:3])[:-5])
+    before = {path: path.stat().st_mtime_ns for path in partial.rglob("*.png")}
+    with monkeypatch.context() as patch:
+        calls = count_calls(patch)
+        summary = register("folder", photographs, out, workers=1)
+        assert len(calls) == 3, "noise.png again, and the two that were not reached"
+    for path, time in before.items():
+        assert (out / path.relative_to(partial)).stat().st_mtime_ns == time, "written once"
+    whole = register("folder", photographs, tmp_path / "whole", workers=1)
+    assert {**summary, "provenance": ""} == {**whole, "provenance": ""}
+    for name in ("manifest.parquet", "rejects.csv"):
+        assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert sorted(path.name for path in out.iterdir()) == ["faces", "manifest.parquet", "register.json", "rejects.csv"]
+    assert not partial.exists()
+
+
+def test_a_finished_run_is_left_as_it_is_until_something_changes(tmp_path, monkeypatch, head):
+    root, out = tmp_path / "root", tmp_path / "out"
+    (root / "joy").mkdir(parents=True)
+    cv2.imwrite(str(root / "joy/1.png"), head)
+    calls = count_calls(monkeypatch)
+
+    def analysed(**options):
+        calls.clear()
+        summary = register("folder", root, out, workers=1, **options)
+        assert summary == json.loads((out / "register.json").read_text())
+        return len(calls)
+
+    assert analysed() == 1
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+    assert analysed() == 0
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
+    assert not list(tmp_path.glob(".out*"))
+    assert analysed(force=True) == 1
+    assert analysed(alignment="none") == 1 and analysed(alignment="none") == 0
+    cv2.imwrite(str(root / "joy/1.png"), head[:, ::-1])
+    assert analysed(alignment="none") == 1, "the file has another size"
+    cv2.imwrite(str(root / "joy/2.png"), head)
+    assert analysed(alignment="none") == 2
+    assert analysed(alignment="none", limit=1) == 1
+    (root / "joy").rename(root / "fear")
+    assert analysed(alignment="none", limit=1) == 1 and rows(out)[0]["expression"] == label_of("fear")
+    for name, content in (("register.json", b'{"images": 1'), ("manifest.parquet", None)):
+        (out / name).write_bytes(content) if content else (out / name).unlink()
+        assert analysed(alignment="none", limit=1) == 1, f"{name} is damaged or missing"
 
 
 def test_another_run_starts_afresh(photographs, tmp_path, monkeypatch):

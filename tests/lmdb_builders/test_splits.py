@@ -5,7 +5,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lmdb_builders.splits import SPLITS, assign_splits, block_splits, group_ids, partition, training_order
+from lmdb_builders.splits import (
+    SPLITS,
+    assign_splits,
+    block_splits,
+    fold_splits,
+    folds_of,
+    group_ids,
+    partition,
+    training_order,
+)
 from pydeepexpr.errors import UserError
 
 SEEDS = st.integers(0, 2**32)
@@ -152,6 +161,98 @@ def test_a_sequence_is_cut_alike_alone_and_in_company():
 def test_blocks_that_cannot_be_cut(options, message):
     with pytest.raises(UserError, match=message):
         block_splits(["a"] * 20, np.arange(20), **{"val": 0.2, "test": 0.2, "gap": 2, "seed": 0, **options})
+
+
+@st.composite
+def several_databases(draw):
+    """Columns of one to three databases whose persons go by the same names, with sequences and loose images beside."""
+    rng = np.random.default_rng(draw(SEEDS))
+    database, subject, sequence = [], [], []
+    for base in "abc"[: draw(st.integers(1, 3))]:
+        for who in range(draw(st.integers(0, 8))):
+            count = int(rng.integers(1, 30))
+            subject += [f"S{who}"] * count
+            sequence += [f"{rng.integers(3)}"] * count  # of one name for all persons
+        for clip in range(draw(st.integers(0, 3))):
+            count = int(rng.integers(1, 10))
+            subject += [""] * count
+            sequence += [f"{clip}"] * count
+        loose = draw(st.integers(10, 40))
+        subject += [""] * loose
+        sequence += [""] * loose
+        database += [base] * (len(subject) - len(database))
+    labels = rng.integers(0, draw(st.integers(1, 7)), len(database))
+    return database, subject, sequence, labels
+
+
+@given(several_databases(), st.integers(2, 6), st.floats(0, 0.3), SEEDS)
+@settings(max_examples=60, deadline=None)
+def test_every_fold_tests_once_and_nobody_stands_on_two_sides(columns, folds, val, seed):
+    *names, labels = columns
+    groups = group_ids(*names)
+    _, origins = np.unique(names[0], return_inverse=True)
+    fold_of = folds_of(labels, groups, folds, seed, origins=origins)
+    assert fold_of.shape == labels.shape and set(fold_of) == set(range(folds)), "each image in one, no fold empty"
+    np.testing.assert_array_equal(fold_of, folds_of(labels, groups, folds, seed, origins=origins))
+    options = {"val": val, "seed": seed, "origins": origins}
+    rounds = [fold_splits(labels, groups, fold_of, fold, **options) for fold in range(folds)]
+    for fold, splits in enumerate(rounds):
+        assert set(splits) <= set(SPLITS) and "train" in splits
+        np.testing.assert_array_equal(splits == "test", fold_of == fold)
+        np.testing.assert_array_equal(splits, fold_splits(labels, groups, fold_of, fold, **options))
+    for part in (fold_of, *rounds):
+        sides = {}
+        for base, who, clip, side in zip(*names, part.tolist(), strict=True):
+            if who or clip:
+                sides.setdefault((base, who) if who else (base, "", clip), set()).add(side)
+        assert all(len(of) == 1 for of in sides.values())
+
+
+@given(st.lists(st.integers(0, 90), min_size=1, max_size=7).filter(lambda sizes: sum(sizes) > 20), SEEDS)
+@settings(max_examples=60, deadline=None)
+def test_loose_images_of_several_databases_make_folds_alike(class_sizes, seed):
+    labels = np.repeat(np.arange(len(class_sizes)), class_sizes)
+    fold_of = folds_of(labels, np.arange(len(labels)), 5, seed, origins=np.arange(len(labels)) % 3)
+    for label, size in enumerate(class_sizes):
+        counts = np.bincount(fold_of[labels == label], minlength=5)
+        assert (abs(counts - size / 5) < 2).all()
+    val = fold_splits(labels, np.arange(len(labels)), fold_of, 0, val=0.2, seed=seed) == "val"
+    assert abs(val.sum() - 0.2 * len(labels)) < 2, "a share of all images, not of those that do not test"
+
+
+def test_a_small_database_is_spread_over_the_folds_beside_a_large_one():
+    """As CK+ and KDEF beside DISFA: 20 persons with two images of each expression, 27 with about 1,800, mostly neutral.
+
+    A fold's share of the small one is 20·14/5 = 56 images.
+    """
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        sizes = rng.integers(1500, 2100, 27)
+        groups = np.repeat(np.arange(47), [*[14] * 20, *sizes])
+        labels = np.r_[np.tile(np.repeat(np.arange(7), 2), 20), rng.choice([3, 4, 4, 4, 5], sizes.sum())]
+        origins = (groups >= 20).astype(int)
+        fold_of = folds_of(labels, groups, 5, seed, origins=origins)
+        small, large = (np.bincount(fold_of[origins == which], minlength=5) for which in (0, 1))
+        assert small.min() >= 0.75 * 56 and small.max() <= 1.25 * 56
+        assert large.min() >= 0.75 * sizes.sum() / 5 and large.max() <= 1.25 * sizes.sum() / 5
+        for fold in range(5):
+            val = fold_splits(labels, groups, fold_of, fold, val=0.2, seed=seed, origins=origins) == "val"
+            assert 42 <= (val & (origins == 0)).sum() <= 70
+
+
+def test_persons_who_show_one_expression_each_are_spread_too():
+    """Seven of ten images in five folds: no two classes' first persons into the same fold while another is empty."""
+    one_each = np.repeat(np.arange(7), 10)
+    assert sorted(np.bincount(folds_of(one_each, one_each, 5, 0))) == [10, 10, 10, 20, 20]
+
+
+def test_a_fold_without_images_is_refused():
+    """A person's two images and two loose ones of another class, of which folds 0 and 1 get one each."""
+    labels, groups = np.array([1, 1, 0, 0]), np.array([0, 0, 1, 2])
+    with pytest.raises(UserError, match="1 of 3 folds would be empty; give fewer folds"):
+        folds_of(labels, groups, 3, 0)
+    with pytest.raises(UserError, match="3 persons .* cannot be divided into 4 folds"):
+        folds_of(labels, groups, 4, 0)
 
 
 LABELS = np.array([0, 0, 0, 0, 0, 2, 2, 6, 6, 6])  # 5, 2, 3
