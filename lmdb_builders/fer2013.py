@@ -100,13 +100,17 @@ def columns(root: Path, labels: str = "fer2013", least_share: float = 0.5, votes
 
 def differences(root: Path, labels: str = "fer2013", least_share: float = 0.5, votes: str = "") -> list[str]:
     """Say which classes have other counts than published, by FER2013's own labels whichever are used."""
-    images = (item for item in read(root) if isinstance(item, Record) and item.expression != UNLABELLED)
+    images = [item for item in read(root) if isinstance(item, Record) and item.expression != UNLABELLED]
+    missing = [split for split in PUBLISHED if all(image.split != split for image in images)]
     published = {
         f"{split} {expression}": count
         for split, counts in PUBLISHED.items()
+        if split not in missing
         for expression, count in zip(EXPRESSIONS, counts, strict=True)
     }
-    return count_differences((f"{image.split} {EXPRESSIONS[image.expression]}".strip() for image in images), published)
+    found = (f"{image.split} {EXPRESSIONS[image.expression]}".strip() for image in images)
+    whole = [f"{split} is missing, published {sum(PUBLISHED[split]):,} images" for split in missing]
+    return whole + count_differences(found, published)
 
 
 def _table(root: Path) -> Path | None:

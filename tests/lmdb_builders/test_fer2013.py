@@ -140,8 +140,8 @@ def test_differences_from_the_published_counts(tmp_path, monkeypatch):
     assert fer2013.differences(root) == []
     table(tmp_path, f"3,{TEXT},Training", f"4,{TEXT},Training", "spoiled", f"6,{TEXT},PrivateTest")
     expected = [
+        "val is missing, published 1 images",
         "train joy: 1 images, published 2",
-        "val anger: 0 images, published 1",
         "test neutral: 1 images, published 0",
     ]
     assert fer2013.differences(root) == expected
