@@ -11,41 +11,24 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lmdb_builders.choice import UNLABELLED_RULES, labelled, of_characters, without
 from lmdb_builders.datum_lmdb import ENCODINGS, count_records, encode_face, in_order, key_of, write_lmdb, write_mean
+from lmdb_builders.division import FOLDS, GAP, SPLIT_RULES, divide, why_people_mix
 from lmdb_builders.registered import RegisteredFaces, read_registered
 from lmdb_builders.running_sum import RunningSum
-from lmdb_builders.splits import (
-    BALANCES,
-    SPLITS,
-    assign_splits,
-    block_splits,
-    fold_splits,
-    folds_of,
-    group_ids,
-    training_order,
-)
+from lmdb_builders.splits import BALANCES, SPLITS
 from pydeepexpr.caffe.crops import CROPS, RULES, crops_of, turns
 from pydeepexpr.cli import progress
 from pydeepexpr.errors import UserError
-from pydeepexpr.expressions import EXPRESSIONS, UNLABELLED
+from pydeepexpr.expressions import EXPRESSIONS
 from pydeepexpr.faces import FACE_SIZE
-from pydeepexpr.files import provenance, read_names, resumable_directory, sha256_of, write_json
-from pydeepexpr.persons import why_persons_mix
+from pydeepexpr.files import provenance, resumable_directory, sha256_of, write_json
 from pydeepexpr.workers import available_cores
 
-__all__ = ["CROP_SIZE", "FOLDS", "GAP", "SPLIT_RULES", "UNLABELLED_RULES", "build_lmdb", "counts_table"]
-
-SPLIT_RULES = ("own", "stratified", "blocks", "random", "folds")
-
-#: The papers' cross-validation (ACCV 2016, section 4).
-FOLDS = 5
+__all__ = ["CROP_SIZE", "build_lmdb", "counts_table"]
 
 #: Side of the crops that are written into an LMDB: that of the networks' `crop_size`.
 CROP_SIZE = 227
-
-#: Frames left out between two blocks. FERG-DB's sequences hold about 1,330 frames between 15 to 20 key poses.
-GAP = 75
-UNLABELLED_RULES = ("error", "skip")
 
 
 def build_lmdb(
@@ -135,9 +118,9 @@ def build_lmdb(
         return done
     if done and not force:
         raise UserError(f"{out} exists already; choose another place or replace it with --force")
-    faces, excluded = _without(_of_characters(registered, characters), exclude)
-    faces, skipped = _labelled(faces, unlabelled)
-    rows, fold_of = _divided(faces, options)
+    faces, excluded = without(of_characters(registered, characters), exclude)
+    faces, skipped = labelled(faces, unlabelled)
+    rows, fold_of = divide(faces, options)
     if not len(rows["train"]):
         raise UserError("no image falls to the training split; lower --val and --test or use --split stratified")
     chosen = {name: faces.take(rows[name]) for name in SPLITS}
@@ -158,7 +141,7 @@ def build_lmdb(
                 "excluded": excluded,
                 "in_gaps": len(faces.files) - len(set().union(*rows.values())),
                 "skipped_unlabelled": skipped,
-                "why_persons_mix": _why_persons_mix(chosen),
+                "why_persons_mix": why_people_mix(chosen),
                 "mean_value": [round(float(value), 4) for value in mean.mean(axis=(0, 1))],
                 "crops": crops,
                 **made_of,
@@ -226,102 +209,6 @@ def _read_report(out: Path) -> dict | None:
         return None
     except (OSError, ValueError) as error:
         raise UserError(f"{out / 'build.json'} cannot be read ({error}); remove {out} first") from None
-
-
-def _of_characters(faces: RegisteredFaces, characters: list[str]) -> RegisteredFaces:
-    """Return the faces of the characters that are named; all where none is."""
-    if not characters:
-        return faces
-    column = faces.column("character")
-    for name in characters:
-        if name not in column:
-            known = ", ".join(sorted(set(column) - {""})) or "none"
-            raise UserError(f"there is no character {name!r} among the registered faces; there are: {known}")
-    return faces.take([row for row, name in enumerate(column) if name in characters])
-
-
-def _without(faces: RegisteredFaces, lists: Iterable[str | os.PathLike]) -> tuple[RegisteredFaces, dict[str, int]]:
-    """Return the faces that no list names, and how many each list took away, by the list's file name."""
-    sources = faces.column("source")
-    keep, taken = set(range(len(sources))), {}
-    for path in lists:
-        names = set(read_names(path))
-        found = {row for row, source in enumerate(sources) if source in names}
-        if not found:
-            raise UserError(f"{os.fspath(path)} excludes nothing: no image has a name such as {min(names)}")
-        taken[Path(path).name] = len(found)
-        keep -= found
-    return (faces.take(sorted(keep)) if taken else faces), taken
-
-
-def _labelled(faces: RegisteredFaces, unlabelled: str) -> tuple[RegisteredFaces, int]:
-    """Return the faces that have a label, and how many have none."""
-    labels = np.array(faces.column("expression"), dtype=np.int64)
-    keep = np.flatnonzero(labels != UNLABELLED)
-    without = len(labels) - len(keep)
-    if without and unlabelled == "error":
-        raise UserError(f"{without} of {len(labels)} images have no label; leave them out with --unlabelled skip")
-    return (faces.take(keep.tolist()) if without else faces), without
-
-
-def _divided(faces: RegisteredFaces, options: dict) -> tuple[dict[str, list[int]], np.ndarray]:
-    """Return the rows of each split in the order of their keys, and the fold of each face (-1 where there are none).
-
-    Train is shuffled, val and test stand as they came.
-    """
-    labels = np.array(faces.column("expression"), dtype=np.int64)
-    fold_of = np.full(len(labels), -1)
-    if options["split"] == "folds":
-        groups = group_ids(*(faces.column(name) for name in ("database", "subject", "sequence")))
-        alike = {"seed": options["seed"], "origins": _origins(faces)}
-        fold_of = folds_of(labels, groups, options["folds"], **alike)
-        splits = fold_splits(labels, groups, fold_of, options["fold"], val=options["val"], **alike)
-    else:
-        splits = _splits(faces, labels, options)
-    rows = {name: np.flatnonzero(splits == name) for name in SPLITS}
-    rows["train"] = rows["train"][training_order(labels[rows["train"]], options["balance"], options["seed"])]
-    return {name: indices.tolist() for name, indices in rows.items()}, fold_of
-
-
-def _splits(faces: RegisteredFaces, labels: np.ndarray, options: dict) -> np.ndarray:
-    """Return the split of each face; none for those in the gaps between blocks."""
-    rule, seed = options["split"], options["seed"]
-    shares = {name: options[name] for name in ("val", "test")}
-    names = [faces.column(name) for name in ("database", "subject", "sequence")]
-    if rule == "blocks":
-        frames = np.array(faces.column("frame"), dtype=np.int64)
-        if loose := sum(not name or frame < 0 for name, frame in zip(names[2], frames, strict=True)):
-            raise UserError(
-                f"{loose} of {len(frames)} images have no sequence or frame number; --split blocks needs both"
-            )
-        sequences = ["/".join(filter(None, name)) for name in zip(*names, strict=True)]
-        return block_splits(sequences, frames, gap=options["gap"], seed=seed, **shares)
-    own = faces.column("split") if rule == "own" else [""] * len(labels)
-    if rule == "own" and any(who and not split for who, split in zip(faces.column("character"), own, strict=True)):
-        raise UserError(
-            "characters' frames without a split of their own must not be divided one by one, for neighbours are nearly "
-            "alike; use --split blocks (or random, to compare with)"
-        )
-    groups = np.arange(len(labels)) if rule == "random" else group_ids(*names)
-    return assign_splits(labels, groups, own, seed=seed, origins=_origins(faces), **shares)
-
-
-def _origins(faces: RegisteredFaces) -> np.ndarray | None:
-    """Number the database of each face; None where there is one alone."""
-    names, origins = np.unique(faces.column("database"), return_inverse=True)
-    return origins if len(names) > 1 else None
-
-
-def _why_persons_mix(chosen: dict[str, RegisteredFaces]) -> str | None:
-    """Return `splits.why_persons_mix` of the faces that are people's; None where none is."""
-    columns = ("database", "subject", "character")
-    people = [
-        (base, who, name)
-        for name, faces in chosen.items()
-        for base, who, character in zip(*map(faces.column, columns), strict=True)
-        if not character
-    ]
-    return why_persons_mix(*zip(*people, strict=True)) if people else None
 
 
 def _write_split(

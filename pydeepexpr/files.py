@@ -114,9 +114,9 @@ def resumable_directory(path: str | os.PathLike, made_of: dict[str, object]) -> 
                     shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
             write_json(plan, made_of)
         yield partial
-        plan.unlink()
-        (partial / _LOCK).unlink(missing_ok=True)
         replace_directory(partial, path)
+        for name in (_PLAN, _LOCK):
+            (path / name).unlink(missing_ok=True)
 
 
 def _read_json(path: Path) -> object:

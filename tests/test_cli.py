@@ -47,6 +47,24 @@ def test_a_closed_pipe_is_no_error():
     assert done.stdout == "x" * 1000 + "\n" and "Traceback" not in done.stderr
 
 
+def test_pairs():
+    assert cli.read_pairs(["a=1", "b.c=x=y", "d="], "--option") == {"a": "1", "b.c": "x=y", "d": ""}
+    assert cli.read_pairs([], "--option") == {}
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (["a"], "--option a is no NAME=VALUE"),
+        (["a=1", "=2"], "--option =2 is no NAME=VALUE"),
+        (["a=1", "b=1", "a=1"], "--option a is given twice"),
+    ],
+)
+def test_what_is_no_pair(texts, message):
+    with pytest.raises(UserError, match=message):
+        cli.read_pairs(texts, "--option")
+
+
 def test_progress_in_a_log_is_plain_lines(capsys):
     assert list(cli.progress(iter("abc"), 3, "letters", every_s=0)) == list("abc")
     lines = capsys.readouterr().err.splitlines()

@@ -46,6 +46,34 @@ def test_grey_is_repeated(tmp_path):
     np.testing.assert_array_equal(read_image(tmp_path / "a.png"), np.repeat(COLOUR[:, :, :1], 3, axis=2))
 
 
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "pgm"])
+def test_grey_may_be_kept(tmp_path, suffix):
+    path = tmp_path / f"a.{suffix}"
+    Image.fromarray(COLOUR[:, :, 0]).save(path)
+    grey = read_image(path, keep_grey=True)
+    assert grey.shape == (20, 30) and grey.dtype == np.uint8
+    np.testing.assert_array_equal(np.dstack([grey] * 3), read_image(path))
+
+
+def test_grey_is_kept_as_upright_and_as_deep_as_other_images(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(COLOUR[:, :, 0]).save(tmp_path / "a.png", exif=exif)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png", keep_grey=True), np.rot90(COLOUR[:, :, 0], 3))
+    deep = np.array([[0, 255, 256, 0xFFFF]], np.uint16)
+    (tmp_path / "deep.png").write_bytes(png16(deep, 0))
+    np.testing.assert_array_equal(read_image(tmp_path / "deep.png", keep_grey=True), deep >> 8)
+    Image.fromarray(np.array([[True, False]])).save(tmp_path / "two.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "two.png", keep_grey=True), [[255, 0]])
+
+
+def test_colour_and_transparency_stay_three_channels(tmp_path):
+    Image.fromarray(COLOUR).save(tmp_path / "a.png")
+    Image.fromarray(np.array([[(200, 0), (200, 255)]], np.uint8), "LA").save(tmp_path / "b.png")
+    for name in ("a.png", "b.png"):
+        np.testing.assert_array_equal(read_image(tmp_path / name, keep_grey=True), read_image(tmp_path / name))
+
+
 def test_black_and_white(tmp_path):
     Image.fromarray(COLOUR[:, :, 0] > 127).save(tmp_path / "a.png")
     assert set(np.unique(read_image(tmp_path / "a.png"))) == {0, 255}

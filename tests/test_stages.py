@@ -173,6 +173,73 @@ def test_steps_are_asked_for_when_their_turn_comes(tools):
     assert run(tools, stage("a", "z"), second) == ["make a/one/product z", "make b z"]
 
 
+def scaffolded(text: str = "x", reads: tuple[Path, ...] = ()) -> tuple[Stage, Stage]:
+    """A stage whose first step only serves the second and third, with a folder of its own; and one after it."""
+
+    def steps():
+        data, model, store = Path("a/data/product"), Path("a/model"), Path("a/store")
+        return [
+            Step(("make", str(data), "d"), data, data.parent, reads=reads, scaffold=True),
+            Step(("make", str(model), text), model),
+            Step(("make", str(store), "s"), store),
+        ]
+
+    return Stage("a", "makes a", steps), stage("b")
+
+
+DATA, MODEL, STORE, B = "make a/data/product d", "make a/model x", "make a/store s", "make b/one/product x"
+
+
+def test_a_scaffold_is_removed_and_not_missed(tools, capsys):
+    assert run(tools, *scaffolded()) == [DATA, MODEL, STORE, B]
+    assert not Path("a/data").exists() and Path("a/model").exists()
+    capsys.readouterr()
+    assert run(tools, *scaffolded()) == []
+    assert capsys.readouterr().out == "[1/2] a: makes a: there already\n[2/2] b: makes b: there already\n"
+
+
+@pytest.mark.parametrize(("gone", "made"), [("a/model", [DATA, MODEL]), ("a/store", [DATA, STORE])])
+def test_a_scaffold_is_made_again_for_a_later_step(tools, gone, made):
+    run(tools, *scaffolded())
+    Path(gone).unlink()
+    assert run(tools, *scaffolded()) == made
+    assert not Path("a/data").exists() and run(tools, *scaffolded()) == []
+
+
+def test_a_scaffold_stands_until_its_stage_is_done(tools):
+    """The second step fails: the data that it needs are there when it is run again, and are not made twice."""
+    make = tools.__call__
+
+    def failing(arguments, log):
+        if arguments[1] == "a/store" and tools.next != "over":
+            tools.next = None
+            return 130
+        tools.next = None
+        return make(arguments, log)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_stages(scaffolded(), Path("record.json"), failing)
+    assert Path("a/data/product").exists()
+    assert run(tools, *scaffolded()) == [STORE, B]
+    assert not Path("a/data").exists()
+
+
+def test_a_scaffold_of_other_contents_or_for_another_command(tools):
+    read = Path("manifest")
+    read.write_text("old")
+    run(tools, *scaffolded(reads=(read,)))
+    read.write_text("new")
+    assert run(tools, *scaffolded(reads=(read,))) == [DATA, MODEL, STORE, B]
+    assert run(tools, *scaffolded("y", (read,))) == [DATA, "make a/model y", STORE, B]
+    assert not Path("a/data").exists()
+
+
+def test_a_scaffold_that_was_left_standing_is_removed_all_the_same(tools):
+    run(tools, *scaffolded())
+    Path("a/data").mkdir()
+    assert run(tools, *scaffolded()) == [] and not Path("a/data").exists()
+
+
 def test_call_runs_this_python_and_keeps_what_it_prints(tmp_path, capfd):
     log = tmp_path / "new" / "stages.log"
     script = "import sys; print('said'); print('shown', file=sys.stderr); sys.exit(3)"

@@ -5,8 +5,10 @@ Example: python tools/build_lmdb.py /data/registered/fer2013 /data/lmdb/fer2013
 
 import argparse
 
-from lmdb_builders.build import FOLDS, GAP, SPLIT_RULES, UNLABELLED_RULES, build_lmdb, counts_table
+from lmdb_builders.build import build_lmdb, counts_table
+from lmdb_builders.choice import UNLABELLED_RULES
 from lmdb_builders.datum_lmdb import ENCODINGS
+from lmdb_builders.division import FOLDS, GAP, SPLIT_RULES
 from lmdb_builders.splits import BALANCES
 from pydeepexpr.caffe.crops import RULES
 from pydeepexpr.cli import run

@@ -8,7 +8,7 @@ Interrupted or run again, it does only what is missing.
 import argparse
 from pathlib import Path
 
-from lmdb_builders.build import FOLDS
+from lmdb_builders.division import FOLDS
 from lmdb_builders.splits import BALANCES
 from pydeepexpr.caffe.crops import RULES
 from pydeepexpr.cli import run
@@ -41,7 +41,7 @@ def main() -> int | None:
     exclude = ("--exclude", *a.exclude) if a.exclude else ()
     train = ("--solver", a.solver, "--deploy", a.deploy, "--crops", a.crops, "--precision", a.precision, *seed)
     length = ("--epochs", f"{a.epochs:g}", "--drop-every", f"{a.drop_every:g}")
-    build = ("--balance", a.balance, *seed, *exclude)
+    build = ("--balance", a.balance, "--unlabelled", "skip", *seed, *exclude)
     plan = Plan(tuple(a.registered), a.folds, a.val, build, (*train, *length), a.device)
     try:
         print(cross_validate(plan, a.out), end="")

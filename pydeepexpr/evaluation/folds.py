@@ -1,7 +1,7 @@
 """What cross-validation found: accuracy, its spread over the folds, and what was mistaken for what."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +39,10 @@ def write_report(out: Path, registered: Sequence[Path], folds: int) -> str:
     whole = recognition(labels, predicted, rejected)
     persons = independence(_why_mixed(stores))
     cards = [_read_json(out / f"fold{fold + 1}/human/human.json") for fold in range(folds)]
-    mean, deviation = spread([one.accuracy for one in each])
     record = {
         "folds": [one.record() for one in each],
-        "accuracy": {"mean": mean, "deviation": deviation},
-        "classes": {
-            name: dict(zip(("mean", "deviation"), spread([one.per_class[label] for one in each]), strict=True))
-            for label, name in enumerate(EXPRESSIONS)
-        },
+        "accuracy": _over(one.accuracy for one in each),
+        "classes": {name: _over(one.per_class[label] for one in each) for label, name in enumerate(EXPRESSIONS)},
         "whole": whole.record(),
         "persons": persons,
         "iterations": [card.get("iterations") for card in cards],
@@ -74,6 +70,12 @@ def spread(values: Sequence[float]) -> tuple[float, float]:
     known = np.array([value for value in values if not np.isnan(value)])
     mean = float(known.mean()) if len(known) else float("nan")
     return mean, float(known.std(ddof=1)) if len(known) > 1 else float("nan")
+
+
+def _over(values: Iterable[float]) -> dict[str, float | None]:
+    """Return `spread` for JSON, which knows no NaN."""
+    told = zip(("mean", "deviation"), spread([*values]), strict=True)
+    return {name: None if np.isnan(value) else value for name, value in told}
 
 
 def _why_mixed(stores: Sequence[FeatureStore]) -> str:
@@ -112,9 +114,9 @@ def _markdown(record: dict[str, Any], each: Sequence[Recognition], whole: Recogn
     return "\n".join(lines) + "\n"
 
 
-def _row(name: str, images: int, cells: list[str], over: dict[str, float]) -> str:
+def _row(name: str, images: int, cells: list[str], over: dict[str, float | None]) -> str:
     return f"| {name} | {images:,} | {' | '.join(cells)} | {_percent(over['mean'])} ± {_percent(over['deviation'])} |"
 
 
-def _percent(share: float) -> str:
-    return "–" if np.isnan(share) else f"{share:.1%}"
+def _percent(share: float | None) -> str:
+    return "–" if share is None or np.isnan(share) else f"{share:.1%}"

@@ -54,6 +54,17 @@ def test_rejects_are_labelled_by_their_folders(tmp_path):
     assert read_rejects(path, "val/happy/") == [3]
 
 
+def test_rejects_are_labelled_by_their_own_column_first(tmp_path):
+    """As register writes it; where it is empty, or in lists of old without it, by the folders as before."""
+    path = tmp_path / "rejects.csv"
+    path.write_text(
+        "path,reason,expression,subject\n"
+        "happy/1.jpg,x,fear,S1\nhappy/2.jpg,x,,S1\nSN001/3.png,x,surprise,\nSN001/4.png,x,,\nhappy/5.jpg,x,odd,\n"
+    )
+    assert read_rejects(path) == [2, 3, 6, -1, 3]
+    assert read_rejects(path, "SN001") == [6, -1]
+
+
 @pytest.mark.parametrize("content", [None, b"name;reason\n1;2\n", b"\xff\xfe\x00path,reason\n\xff,x\n"])
 def test_no_list_of_rejects(tmp_path, content):
     if content is not None:

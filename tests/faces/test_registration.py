@@ -17,9 +17,10 @@ from pydeepexpr.faces import (
     registration_matrix,
     whole_image,
 )
+from pydeepexpr.faces.analyse import _stand_in
 from pydeepexpr.faces.average import EYE_DISTANCE, EYE_LEVEL
 from pydeepexpr.faces.landmarks import DLIB_INDICES, MIRRORED
-from pydeepexpr.faces.registration import STABLE_POINTS
+from pydeepexpr.faces.registration import STABLE_POINTS, whole_image_matrix
 
 
 def move(points, matrix):
@@ -96,6 +97,52 @@ def test_a_face_at_known_landmarks():
     np.testing.assert_allclose(face.box, [*landmarks.min(axis=0), *landmarks.max(axis=0)], atol=1e-4)
     np.testing.assert_allclose(face.geometry, geometry(landmarks), atol=1e-5)
     assert np.isnan(face.score) and not face.stand_in and face.error < 1e-4
+
+
+def jittered(scale):
+    """Return landmarks of a face that is no mean one, `scale` times as large."""
+    return (mean_face() + np.random.default_rng(5).normal(0, 3, (49, 2))) * scale + (20, 33)
+
+
+@pytest.mark.parametrize("alignment", ["affine", "similarity", "none"])
+def test_the_matrix_of_a_face_brings_its_landmarks_to_the_mean_face(alignment):
+    """The error is that of the affine map, whichever was taken: by a similarity the stable points come less close."""
+    image, landmarks = np.zeros((400, 400), np.uint8), jittered(1.2).astype(np.float32)
+    face = face_at(image, landmarks, alignment=alignment)
+    assert face.matrix.shape == (2, 3) and face.matrix.dtype == np.float32
+    stable = list(STABLE_POINTS)
+    placed = np.stack([face.matrix @ np.append(point, 1) for point in landmarks[stable]])
+    apart = np.sqrt(((placed - mean_face()[stable]) ** 2).sum(axis=1).mean())
+    assert face.error == pytest.approx(fit_error(landmarks)) == fit_error(landmarks, registration_matrix(landmarks))
+    if alignment == "affine":
+        assert apart == pytest.approx(face.error, rel=1e-4) and apart > 1
+    else:
+        assert apart > face.error * (1.01 if alignment == "similarity" else 5)
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.2, 2.0])
+@pytest.mark.parametrize("alignment", ["affine", "similarity"])
+def test_the_matrix_of_a_face_warps_the_image_to_the_registered_one(alignment, scale):
+    """By OpenCV; also a smooth image that was averaged down first (2.0). Half a pixel off, the mean would be over 2."""
+    size = int(300 * scale + 40)
+    rough = np.random.default_rng(0).integers(0, 256, (12, 12, 3), dtype=np.uint8)
+    image = cv2.resize(rough, (size, size), interpolation=cv2.INTER_CUBIC)
+    face = face_at(image, jittered(scale), alignment=alignment)
+    warped = cv2.warpAffine(image, face.matrix, (256, 256), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    difference = np.abs(warped.astype(int) - face.registered)
+    assert difference.mean() < 0.5 and difference.max() <= 3
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (100, 300, 3), (1024, 512, 3), (256, 256)])
+def test_a_whole_images_corners_come_to_the_frames(shape):
+    image = np.zeros(shape, np.uint8)
+    taken_whole = face_at(image, jittered(0.2), alignment="none"), _stand_in(image)
+    for matrix in (whole_image_matrix(shape), *(face.matrix for face in taken_whole)):
+        height, width = shape[:2]
+        corners = np.array([(x, y) for x in (-0.5, width - 0.5) for y in (-0.5, height - 0.5)])
+        expected = [(x, y) for x in (-0.5, 255.5) for y in (-0.5, 255.5)]
+        np.testing.assert_allclose(move(corners, matrix), expected, atol=1e-4)
+    np.testing.assert_allclose(move(_stand_in(image).landmarks, matrix), mean_face(), atol=1e-3)
 
 
 def test_detected_landmarks_do_not_depend_on_the_alignment():

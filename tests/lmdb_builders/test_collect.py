@@ -60,7 +60,8 @@ def test_what_is_not_there_is_named_with_its_licence(tmp_path):
     with pytest.raises(UserError) as raised:
         find_databases(tmp_path, ["disfa", "mmi", "kdef"])
     assert str(raised.value) == (
-        f"mmi is not in {tmp_path} (looked for MMI, mmi-facial-expression-database*); licence: {READERS['mmi'].licence}; "
+        f"mmi is not in {tmp_path} (looked for MMI, mmi-facial-expression-database*); "
+        f"licence: {READERS['mmi'].licence}; "
         f"kdef is not in {tmp_path} (looked for KDEF_and_AKDEF, KDEF); licence: {READERS['kdef'].licence}"
     )
 

@@ -260,7 +260,7 @@ def test_a_killed_run_is_not_taken_for_complete_and_goes_on(photographs, tmp_pat
             register("folder", photographs, out, workers=1)
         process.kill()  # SIGKILL: nothing can be tidied up
     assert not out.exists() and len(list(partial.rglob("*.png"))) == 2
-    # a.jpg, a.png and the rejected noise.png and cut.jpg were done; the third line's end is lost on the way to the disk.
+    # a.jpg, a.png and the rejected noise.png and cut.jpg were done; the third line is cut short.
     journal = (partial / "journal.jsonl").read_bytes().splitlines(keepends=True)
     assert len(journal) == 4
     (partial / "journal.jsonl").write_bytes(b"".join(journal[:3])[:-5])

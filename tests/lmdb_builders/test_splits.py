@@ -197,7 +197,7 @@ def test_every_fold_tests_once_and_nobody_stands_on_two_sides(columns, folds, va
     options = {"val": val, "seed": seed, "origins": origins}
     rounds = [fold_splits(labels, groups, fold_of, fold, **options) for fold in range(folds)]
     for fold, splits in enumerate(rounds):
-        assert set(splits) <= set(SPLITS) and "train" in splits
+        assert set(splits) <= set(SPLITS)
         np.testing.assert_array_equal(splits == "test", fold_of == fold)
         np.testing.assert_array_equal(splits, fold_splits(labels, groups, fold_of, fold, **options))
     for part in (fold_of, *rounds):
@@ -220,8 +220,12 @@ def test_loose_images_of_several_databases_make_folds_alike(class_sizes, seed):
     assert abs(val.sum() - 0.2 * len(labels)) < 2, "a share of all images, not of those that do not test"
 
 
+#: How common expressions are in the large one: mostly neutral, some joy.
+COMMON = [0.05, 0.05, 0.03, 0.3, 0.45, 0.06, 0.06]
+
+
 def test_a_small_database_is_spread_over_the_folds_beside_a_large_one():
-    """As CK+ and KDEF beside DISFA: 20 persons with two images of each expression, 27 with about 1,800, mostly neutral.
+    """As CK+ and KDEF beside DISFA: 20 persons with two images of each expression, 27 with about 1,800.
 
     A fold's share of the small one is 20·14/5 = 56 images.
     """
@@ -229,7 +233,7 @@ def test_a_small_database_is_spread_over_the_folds_beside_a_large_one():
         rng = np.random.default_rng(seed)
         sizes = rng.integers(1500, 2100, 27)
         groups = np.repeat(np.arange(47), [*[14] * 20, *sizes])
-        labels = np.r_[np.tile(np.repeat(np.arange(7), 2), 20), rng.choice([3, 4, 4, 4, 5], sizes.sum())]
+        labels = np.r_[np.tile(np.repeat(np.arange(7), 2), 20), rng.choice(7, sizes.sum(), p=COMMON)]
         origins = (groups >= 20).astype(int)
         fold_of = folds_of(labels, groups, 5, seed, origins=origins)
         small, large = (np.bincount(fold_of[origins == which], minlength=5) for which in (0, 1))
@@ -251,7 +255,7 @@ def test_a_fold_without_images_is_refused():
     labels, groups = np.array([1, 1, 0, 0]), np.array([0, 0, 1, 2])
     with pytest.raises(UserError, match="1 of 3 folds would be empty; give fewer folds"):
         folds_of(labels, groups, 3, 0)
-    with pytest.raises(UserError, match="3 persons .* cannot be divided into 4 folds"):
+    with pytest.raises(UserError, match=r"3 persons .* cannot be divided into 4 folds"):
         folds_of(labels, groups, 4, 0)
 
 
