@@ -106,6 +106,8 @@ def resolve(solver_file: Path, out: Path, options: Options) -> tuple[pb.SolverPa
     held = _crops_held(Path(layers[TRAIN].data_param.source))
     if "random" not in (held, options.crops):
         raise UserError(f"{layers[TRAIN].data_param.source} holds crops already; leave --crops {options.crops} out")
+    if options.crops != "random" and not layers[TRAIN].transform_param.crop_size:
+        raise UserError(f"the network {solver.net} has no crop_size for the phase TRAIN, so --crops has nothing to cut")
     epoch = math.ceil(images[TRAIN] // CROPS.get(held, 1) / layers[TRAIN].data_param.batch_size)
     if options.epochs is not None:
         solver.max_iter = max(round(options.epochs * epoch), 1)

@@ -104,6 +104,13 @@ def test_what_an_lmdb_holds_is_not_cropped_again(project, held, crops):
         training.resolve(Path("solver.prototxt"), Path("runs/x"), training.Options(data=Path("data"), crops=crops))
 
 
+def test_crops_need_a_size(project):
+    net = Path("net.prototxt")
+    net.write_text(net.read_text().replace("crop_size: 6", ""))
+    with pytest.raises(UserError, match="has no crop_size for the phase TRAIN, so --crops has nothing to cut"):
+        training.resolve(Path("solver.prototxt"), Path("runs/x"), training.Options(data=Path("data"), crops="five"))
+
+
 @pytest.mark.parametrize("content", ["", "[]", '{"crops": []}'])
 def test_a_damaged_build_json_is_named(project, content):
     Path("data/build.json").write_text(content)
