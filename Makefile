@@ -16,6 +16,8 @@ VAL ?= 0.13
 TEST ?= 0.13
 BALANCE ?= none
 FOLDS ?= 5
+# Crops of the human network's training images: random as Caffe's, or five (and their mirror images) as the papers'.
+TRAIN_CROPS ?= random
 PEOPLE := data/registered/people
 NAME ?= human
 LMDB := data/lmdb/$(NAME)
@@ -85,13 +87,13 @@ $(LMDB)/build.json: | $(READY)
 # Whoever names databases gets their LMDBs looked after; without, those at hand are taken.
 train-human: $(if $(findstring command,$(origin ROOT) $(origin HUMAN)),data,$(LMDB)/build.json)  ## train the human network on HUMAN=… in ROOT=… (EPOCHS, DROP_EVERY, DEVICE, PRECISION); resumes
 	$(RUN) tools/train.py --solver solvers/human.prototxt --data $(LMDB) --out $(RUN_DIR) --resume \
-		--epochs $(EPOCHS) --drop-every $(DROP_EVERY) --device $(DEVICE) --precision $(PRECISION)
+		--crops $(TRAIN_CROPS) --epochs $(EPOCHS) --drop-every $(DROP_EVERY) --device $(DEVICE) --precision $(PRECISION)
 
 cross-validate: $(READY)  ## train and test by FOLDS=5, each person in one, on HUMAN=… in ROOT=…; options as above; resumes
 	$(MAKE_DATA) --no-lmdb
 	$(RUN) tools/cross_validate.py $(addprefix $(PEOPLE)/,$(or $(HUMAN),*)) --out work/cross-validation/$(NAME) \
 		--folds $(FOLDS) --val $(VAL) --balance $(BALANCE) \
-		--epochs $(EPOCHS) --drop-every $(DROP_EVERY) --device $(DEVICE) --precision $(PRECISION)
+		--crops $(TRAIN_CROPS) --epochs $(EPOCHS) --drop-every $(DROP_EVERY) --device $(DEVICE) --precision $(PRECISION)
 
 train-character: data/lmdb/$(FRAMES)/build.json  ## train the character network on FERG=… (FERG-DB); options as above; resumes
 	$(RUN) tools/train.py --solver solvers/character.prototxt --deploy prototxt/character_deploy.prototxt \
