@@ -1,9 +1,10 @@
 """Registration and LMDB building against what cannot be avoided: dlib's own work, and the image codecs' and the disk's.
 
-Registration: images a second with a process on every core, once they have started, against cores ÷ the time that dlib's
-detector and predictor alone take for an image, measured on the same images in as many processes. LMDBs: images a second with a thread on
-every core, against the codecs alone (PNG read, JPEG written, JPEG read for the mean image) in as many threads, and
-against writing and syncing as many bytes to the same disk. Both are taken in turns, `--rounds` times; the best counts.
+Registration: images a second with a process on every core, once they have started, against cores ÷ the time that
+dlib's detector and predictor alone take for an image, measured on the same images in as many processes. LMDBs: images
+a second with a thread on every core, against the codecs alone (PNG read, JPEG written, JPEG read for the mean image)
+in as many threads, and against writing and syncing as many bytes to the same disk. Both are taken in turns, `--rounds`
+times; the best counts.
 
     python benchmarks/databases.py [--database fer2013 --root data/fer2013] [--images 600] [--rounds 3]
 
