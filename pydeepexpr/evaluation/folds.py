@@ -51,7 +51,8 @@ def write_report(out: Path, registered: Sequence[Path], folds: int) -> str:
         "registered": [folder.resolve().name for folder in registered],
         "provenance": provenance(),
     }
-    confusion_figure(whole, out / "confusion.png", f"{folds}-fold cross-validation, {persons}")
+    title = f"{', '.join(record['registered'])}: {folds}-fold cross-validation, {persons}"
+    confusion_figure(whole, out / "confusion.png", title)
     text = _markdown(record, each, whole)
     with atomic_file(out / "report.md") as partial:
         partial.write_text(text, encoding="utf-8")
