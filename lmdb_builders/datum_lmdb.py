@@ -1,8 +1,7 @@
 """Registered faces as Caffe's Data layer reads them: an LMDB of Datum."""
 
-import errno
+import contextlib
 import os
-import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ import lmdb
 import numpy as np
 
 from pydeepexpr.caffe.crops import Cut
+from pydeepexpr.caffe.database_writers import LmdbWriter
 from pydeepexpr.caffe.proto import caffe_pb2
 from pydeepexpr.errors import UserError
 from pydeepexpr.faces import FACE_SIZE
@@ -22,9 +22,6 @@ __all__ = ["ENCODINGS", "count_records", "encode_face", "in_order", "key_of", "w
 
 ENCODINGS = ("jpg", "png", "raw")
 
-_BATCH = 1000  # records a transaction, as in Caffe's convert_imageset
-_BATCH_BYTES = 64 << 20
-_FIRST_MAP = 64 << 20
 _LONGEST_KEY = 511  # bytes; LMDB's own limit
 
 T = TypeVar("T")
@@ -120,56 +117,15 @@ def count_records(path: str | os.PathLike) -> int:
 def write_lmdb(
     path: str | os.PathLike, records: Iterable[tuple[bytes, bytes]], before_commit: Callable[[int], None] | None = None
 ) -> None:
-    """Write (key, value) records, sorted by key, into an LMDB that real Caffe opens.
+    """Write (key, value) records into an LMDB that real Caffe opens; it may hold some already.
 
-    Parameters
-    ----------
-    path : path
-        The LMDB. If it is there already, the records' keys must come after its own.
-    records : iterable of (bytes, bytes)
-    before_commit : callable, optional
-        Called before records are made to last, with the number of records of this call up to there: whoever is killed
-        later finds in the LMDB (`count_records`) one of these numbers.
+    `before_commit` is what `LmdbWriter` calls before it writes a batch.
     """
     os.makedirs(path, exist_ok=True)
-    # No reader can be there yet: no lock file is needed and one flush at the end is enough.
-    with lmdb.open(os.fspath(path), map_size=_FIRST_MAP, lock=False, sync=False, metasync=False) as env:
-        count = 0
-        for batch in _batches(records):
-            count += len(batch)
-            if before_commit:
-                before_commit(count)
-            _commit(env, batch)
-        env.sync(True)
-
-
-def _batches(records: Iterable[tuple[bytes, bytes]]) -> Iterator[list[tuple[bytes, bytes]]]:
-    batch, size = [], 0
-    for record in records:
-        batch.append(record)
-        size += len(record[1])
-        if len(batch) == _BATCH or size >= _BATCH_BYTES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
-
-
-def _commit(env: lmdb.Environment, batch: list[tuple[bytes, bytes]]) -> None:
-    """Write one batch in one transaction, in a map that is doubled until the batch fits."""
-    while True:
-        try:
-            with env.begin(write=True) as transaction:
-                for key, value in batch:
-                    transaction.put(key, value, append=True)
-            return
-        except lmdb.MapFullError:
-            env.set_mapsize(2 * env.info()["map_size"])
-        except lmdb.Error as error:
-            if shutil.disk_usage(env.path()).free < sum(len(value) for _, value in batch):
-                # LMDB calls the short write on a full disk an input/output error.
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
-            raise
+    with contextlib.closing(LmdbWriter(Path(path), before_commit)) as writer:
+        for key, value in records:
+            writer.put(key, value)
+        writer.finish()
 
 
 def write_mean(path: str | os.PathLike, mean: np.ndarray) -> None:

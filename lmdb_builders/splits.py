@@ -215,18 +215,13 @@ def fold_splits(
     UserError
         If there is no such fold, or nothing would be left to train on.
     """
-    labels, groups, fold_of = np.asarray(labels), np.asarray(groups), np.asarray(fold_of)
+    fold_of = np.asarray(fold_of)
     folds = int(fold_of.max()) + 1
     if not 0 <= fold < folds:
         raise UserError(f"there is no fold {fold}; there are {folds}, counted from 0")
-    rest = fold_of != fold
     _check_shares(val, 1 / folds)
-    share = val / (1 - 1 / folds)
-    splits = np.full(len(labels), "test", dtype="<U5")  # five letters: room for "train"
-    beside = None if origins is None else origins[rest]
-    parts = partition(labels[rest], groups[rest], (1 - share, share), seed, origins=beside)
-    splits[rest] = np.array(["train", "val"])[parts]
-    return splits
+    tests = np.where(fold_of == fold, "test", "").tolist()
+    return assign_splits(labels, groups, tests, val=val / (1 - 1 / folds), test=0, seed=seed, origins=origins)
 
 
 def block_splits(

@@ -5,6 +5,7 @@ however often it is asked. They are written to LMDBs of float Datums, as Caffe's
 the network is trained on those.
 """
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import torch
 from google.protobuf import text_format
 
 from pydeepexpr.caffe.crops import CROPS, crops_of, turns
+from pydeepexpr.caffe.database_writers import LmdbWriter
 from pydeepexpr.caffe.datum import datum_to_image, floats_to_datum
 from pydeepexpr.caffe.graph import filter_net
 from pydeepexpr.caffe.lmdb_source import LmdbSource
@@ -198,19 +200,14 @@ def _write(place: Path, prefix: _Prefix, seed: int) -> None:
     order = turns(total, count, seed)
     images = progress(prefix.crops(), total, f"{place.name}, layers that stay")
     place.mkdir()
-    env, row = None, 0
-    for labels, batch in _batches(images, max(1, _BATCH // count)):
-        values = prefix(batch)
-        if env is None:
-            size = 2 * count * total * values[0, 0].nbytes + (64 << 20)
-            env = lmdb.open(str(place), map_size=size, lock=False, sync=False, metasync=False)
-        with env.begin(write=True) as transaction:
-            for label, of_image in zip(labels, values, strict=True):
+    row = 0
+    with contextlib.closing(LmdbWriter(place)) as writer:
+        for labels, batch in _batches(images, max(1, _BATCH // count)):
+            for label, of_image in zip(labels, prefix(batch), strict=True):
                 for turn, crop in enumerate(order[row]):
-                    transaction.put(f"{turn * total + row:010d}".encode(), floats_to_datum(of_image[crop], label))
+                    writer.put(f"{turn * total + row:010d}".encode(), floats_to_datum(of_image[crop], label))
                 row += 1
-    env.sync(True)
-    env.close()
+        writer.finish()
 
 
 def _batches(images: Iterator[tuple[int, np.ndarray]], size: int) -> Iterator[tuple[list[int], list[np.ndarray]]]:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from pydeepexpr import caffe
+from pydeepexpr.caffe import database_writers
 from pydeepexpr.caffe.__main__ import main
 from pydeepexpr.caffe.commands import databases
 from pydeepexpr.caffe.commands.ahead import in_order
@@ -32,8 +33,8 @@ def pictures(tmp_path, images):
     names = []
     for i, image in enumerate(images[:7]):
         names.append(f"{'ab'[i % 2]}/{i}.{('png', 'JPEG')[i % 3 == 2]}")
-        (tmp_path / "root" / names[-1]).parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(tmp_path / "root" / names[-1]), image)
+        (tmp_path / "pics" / names[-1]).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(tmp_path / "pics" / names[-1]), image)
     (tmp_path / "list.txt").write_text("".join(f"{name} {10 + i}\n" for i, name in enumerate(names)))
     return names
 
@@ -49,7 +50,7 @@ def convert(tmp_path, pictures):
 
     def run(*flags, root=None, name="db"):
         main(
-            ["convert_imageset", *flags, root or f"{tmp_path}/root/", str(tmp_path / "list.txt"), str(tmp_path / name)]
+            ["convert_imageset", *flags, root or f"{tmp_path}/pics/", str(tmp_path / "list.txt"), str(tmp_path / name)]
         )
         return records(tmp_path / name)
 
@@ -63,24 +64,24 @@ def test_raw_records_in_the_order_of_the_list(convert, pictures, tmp_path, said)
     found = convert()
     assert [key for key, _ in found] == [f"{i:08d}_{name}" for i, name in enumerate(pictures)]
     for i, ((_, datum), name) in enumerate(zip(found, pictures, strict=True)):
-        wanted = cv2.imread(str(tmp_path / "root" / name))
+        wanted = cv2.imread(str(tmp_path / "pics" / name))
         assert (datum.label, datum.encoded, datum.channels, datum.height, datum.width) == (10 + i, False, 3, 12, 10)
         np.testing.assert_array_equal(datum_to_image(datum), wanted)
         assert datum.data == wanted.transpose(2, 0, 1).tobytes()
     assert said() == ["A total of 7 images.", "Processed 7 files."]
-    assert sorted(os.listdir(tmp_path)) == ["db", "list.txt", "root"]
+    assert sorted(os.listdir(tmp_path)) == ["db", "list.txt", "pics"]
 
 
 def test_grey_ones(convert, pictures, tmp_path):
     for (_, datum), name in zip(convert("-gray"), pictures, strict=True):
-        wanted = cv2.imread(str(tmp_path / "root" / name), cv2.IMREAD_GRAYSCALE)
+        wanted = cv2.imread(str(tmp_path / "pics" / name), cv2.IMREAD_GRAYSCALE)
         assert datum.channels == 1
         np.testing.assert_array_equal(datum_to_image(datum)[:, :, 0], wanted)
 
 
 def test_resized_ones(convert, pictures, tmp_path):
     for (_, datum), name in zip(convert("--resize_width=5", "--resize_height=7"), pictures, strict=True):
-        wanted = cv2.resize(cv2.imread(str(tmp_path / "root" / name)), (5, 7))
+        wanted = cv2.resize(cv2.imread(str(tmp_path / "pics" / name)), (5, 7))
         assert (datum.height, datum.width) == (7, 5)
         np.testing.assert_array_equal(datum_to_image(datum), wanted)
 
@@ -89,24 +90,24 @@ def test_encoded_ones_are_the_files(convert, pictures, tmp_path):
     # ReadImageToDatum: the file's bytes where its ending is the encoding's (jpg: jpeg too) and nothing is to change
     for (_, datum), name in zip(convert("-encoded"), pictures, strict=True):
         assert datum.encoded and not datum.HasField("channels")
-        assert datum.data == (tmp_path / "root" / name).read_bytes()
+        assert datum.data == (tmp_path / "pics" / name).read_bytes()
 
 
 def test_encoded_ones_of_one_type(convert, pictures, tmp_path, said):
     for (_, datum), name in zip(convert("-encode_type", "png"), pictures, strict=True):
-        file = tmp_path / "root" / name
+        file = tmp_path / "pics" / name
         assert datum.encoded and datum.data[1:4] == b"PNG"
         assert (datum.data == file.read_bytes()) == name.endswith("png")
         np.testing.assert_array_equal(datum_to_image(datum), cv2.imread(str(file)))
     assert "encode_type specified, assuming encoded=true." in said()
     for (_, datum), name in zip(convert("-encoded", "-encode_type=jpg", name="jpg"), pictures, strict=True):
-        assert (datum.data == (tmp_path / "root" / name).read_bytes()) == name.endswith("JPEG")
+        assert (datum.data == (tmp_path / "pics" / name).read_bytes()) == name.endswith("JPEG")
 
 
 def test_encoded_and_resized_ones(convert, pictures, tmp_path):
     size = ("-resize_height", "4", "-resize_width", "6")
     for (_, datum), name in zip(convert("-encoded", *size), pictures, strict=True):
-        resized = cv2.resize(cv2.imread(str(tmp_path / "root" / name)), (6, 4))
+        resized = cv2.resize(cv2.imread(str(tmp_path / "pics" / name)), (6, 4))
         assert datum.data == cv2.imencode(os.path.splitext(name)[1].lower(), resized)[1].tobytes()
 
 
@@ -120,8 +121,8 @@ def test_shuffled_they_keep_their_labels(convert, pictures):
 
 
 def test_what_cannot_be_read_is_told_and_left_out(convert, pictures, tmp_path, said):
-    (tmp_path / "root" / pictures[2]).unlink()
-    (tmp_path / "root" / pictures[4]).write_bytes(b"no image")
+    (tmp_path / "pics" / pictures[2]).unlink()
+    (tmp_path / "pics" / pictures[4]).write_bytes(b"no image")
     found = convert()
     assert [key[:8] for key, _ in found] == ["00000000", "00000001", "00000003", "00000005", "00000006"]  # line_id
     lines = said()
@@ -156,7 +157,7 @@ def test_paths_longer_than_a_key_are_cut(tmp_path, images):
 
 
 def test_progress_and_a_map_that_grows(tmp_path, images, said, monkeypatch):
-    monkeypatch.setattr(databases, "_FIRST_MAP", 1 << 16)
+    monkeypatch.setattr(database_writers, "_FIRST_MAP", 1 << 16)
     cv2.imwrite(str(tmp_path / "0.png"), images[0])
     (tmp_path / "list").write_text("0.png 0\n" * 2500)
     main(["convert_imageset", f"{tmp_path}/", str(tmp_path / "list"), str(tmp_path / "db")])
@@ -182,7 +183,7 @@ def test_it_feeds_a_data_layer(convert, tmp_path, make_net, images):
         ("", lambda root: (root / "db").symlink_to("nowhere"), "db is there already"),
         ("", lambda root: (root / "list.txt").write_text(""), "list.txt names none"),
         ("", lambda root: (root / "list.txt").write_text("a/0.png cat\n"), "line 1 .*: the label 'cat' is no whole"),
-        ("-check_size", lambda root: cv2.imwrite(f"{root}/root/a/4.png", np.zeros((3, 4, 3))), "4.png is .3, 4, 3. "),
+        ("-check_size", lambda root: cv2.imwrite(f"{root}/pics/a/4.png", np.zeros((3, 4, 3))), "4.png is .3, 4, 3. "),
         ("-encode_type xyz", None, "OpenCV cannot encode .* as 'xyz'; give -encode_type png or jpg"),
         ("-backend leveldb", "no plyvel", "writing a LevelDB needs plyvel; install it"),
         ("-resize_width 7", None, "-resize_width and -resize_height are given together"),
@@ -190,7 +191,7 @@ def test_it_feeds_a_data_layer(convert, tmp_path, make_net, images):
 )
 def test_what_it_refuses_leaves_nothing(convert, tmp_path, monkeypatch, flags, damage, error):
     if damage == "no plyvel":
-        monkeypatch.setattr(databases.leveldb_source, "plyvel", None)
+        monkeypatch.setattr(database_writers.leveldb_source, "plyvel", None)
     elif damage:
         damage(tmp_path)
     before = sorted(os.listdir(tmp_path))
@@ -200,8 +201,8 @@ def test_what_it_refuses_leaves_nothing(convert, tmp_path, monkeypatch, flags, d
 
 
 def test_a_folder_without_its_slash_is_told(convert, tmp_path):
-    with pytest.raises(UserError, match=r"none of the images in .*list\.txt can be read; is '.*root' their folder, wi"):
-        convert(root=f"{tmp_path}/root")
+    with pytest.raises(UserError, match=r"none of the images in .*list\.txt can be read; is '.*pics' their folder, wi"):
+        convert(root=f"{tmp_path}/pics")
     assert not (tmp_path / "db").exists()
 
 
@@ -220,10 +221,10 @@ def test_an_interrupt_leaves_nothing(convert, tmp_path, monkeypatch):
     def interrupted(self, key, value):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(databases.Writer, "put", interrupted)
+    monkeypatch.setattr(database_writers.Writer, "put", interrupted)
     with pytest.raises(KeyboardInterrupt):
         convert()
-    assert sorted(os.listdir(tmp_path)) == ["list.txt", "root"]
+    assert sorted(os.listdir(tmp_path)) == ["list.txt", "pics"]
 
 
 def test_a_full_disk_is_called_so(tmp_path, monkeypatch):
@@ -234,8 +235,8 @@ def test_a_full_disk_is_called_so(tmp_path, monkeypatch):
         def close(self):
             pass
 
-    monkeypatch.setattr(databases.lmdb, "open", lambda *args, **options: Full())
-    monkeypatch.setattr(databases.shutil, "disk_usage", lambda path: SimpleNamespace(free=50))
+    monkeypatch.setattr(database_writers.lmdb, "open", lambda *args, **options: Full())
+    monkeypatch.setattr(database_writers.shutil, "disk_usage", lambda path: SimpleNamespace(free=50))
     with pytest.raises(OSError, match="No space left"), databases.new_database(tmp_path / "db", "lmdb") as writer:
         writer.put(b"0", b"x" * 100)
     assert os.listdir(tmp_path) == []
@@ -270,7 +271,7 @@ def test_the_mean_of_each_pixel_and_channel(image_lmdb, images, tmp_path, said):
 def test_the_mean_of_converted_images_is_numpys(convert, pictures, tmp_path, said):
     convert("-encoded")
     convert(name="raw")
-    wanted = np.mean([cv2.imread(str(tmp_path / "root" / name)).astype(float) for name in pictures], 0)
+    wanted = np.mean([cv2.imread(str(tmp_path / "pics" / name)).astype(float) for name in pictures], 0)
     for name in ("db", "raw"):
         main(["compute_image_mean", "-backend=lmdb", str(tmp_path / name), str(tmp_path / f"{name}.mean")])
         np.testing.assert_allclose(read_mean(tmp_path / f"{name}.mean"), wanted.transpose(2, 0, 1), rtol=1e-6)
@@ -306,10 +307,10 @@ def test_databases_without_a_mean(make, error, make_lmdb, images, tmp_path):
 
 def test_leveldb_in_the_place_of_lmdb(convert, pictures, tmp_path):
     pytest.importorskip("plyvel")
-    words = [f"{tmp_path}/root/", str(tmp_path / "list.txt"), str(tmp_path / "level")]
+    words = [f"{tmp_path}/pics/", str(tmp_path / "list.txt"), str(tmp_path / "level")]
     main(["convert_imageset", "-backend", "leveldb", *words])
     main(["compute_image_mean", "-backend", "leveldb", str(tmp_path / "level"), str(tmp_path / "mean")])
-    wanted = np.mean([cv2.imread(str(tmp_path / "root" / name)).astype(float) for name in pictures], 0)
+    wanted = np.mean([cv2.imread(str(tmp_path / "pics" / name)).astype(float) for name in pictures], 0)
     np.testing.assert_allclose(read_mean(tmp_path / "mean"), wanted.transpose(2, 0, 1), rtol=1e-6)
 
 

@@ -17,6 +17,7 @@ import pytest
 import lmdb_builders.build
 from lmdb_builders import datum_lmdb
 from lmdb_builders.build import build_lmdb, counts_table
+from pydeepexpr.caffe import database_writers
 from pydeepexpr.caffe.datum import read_mean
 from pydeepexpr.caffe.proto import caffe_pb2
 from pydeepexpr.errors import UserError
@@ -273,8 +274,8 @@ def test_unlabelled_images_are_refused_or_left_out_and_counted(tmp_path):
 
 
 def test_the_map_grows_and_transactions_are_many(faces, tmp_path, monkeypatch):
-    monkeypatch.setattr(datum_lmdb, "_FIRST_MAP", 1 << 16)
-    monkeypatch.setattr(datum_lmdb, "_BATCH", 3)
+    monkeypatch.setattr(database_writers, "_FIRST_MAP", 1 << 16)
+    monkeypatch.setattr(database_writers, "_BATCH", 3)
     build_lmdb([faces], tmp_path / "out", encode="raw")
     assert len(read(tmp_path / "out/train_lmdb")) == 14
 
@@ -305,7 +306,7 @@ def count_encoded(monkeypatch, stop_at=None):
 
 @pytest.mark.parametrize("crops", ["random", "mirrored"])
 def test_an_interrupted_build_goes_on_where_it_stopped(faces, tmp_path, monkeypatch, crops):
-    monkeypatch.setattr(datum_lmdb, "_BATCH", 4)
+    monkeypatch.setattr(database_writers, "_BATCH", 4)
     options = {"encode": "png", "workers": 1, "crops": crops}
     records = 28 if crops == "random" else 42
     with monkeypatch.context() as patch:
@@ -329,7 +330,7 @@ def test_an_interrupted_build_goes_on_where_it_stopped(faces, tmp_path, monkeypa
 
 
 def test_another_build_starts_afresh(faces, tmp_path, monkeypatch):
-    monkeypatch.setattr(datum_lmdb, "_BATCH", 4)
+    monkeypatch.setattr(database_writers, "_BATCH", 4)
     with monkeypatch.context() as patch:
         count_encoded(patch, stop_at=12)
         with pytest.raises(KeyboardInterrupt):
@@ -340,7 +341,7 @@ def test_another_build_starts_afresh(faces, tmp_path, monkeypatch):
 
 
 def test_a_damaged_half_of_a_build_is_made_again(faces, tmp_path, monkeypatch):
-    monkeypatch.setattr(datum_lmdb, "_BATCH", 4)
+    monkeypatch.setattr(database_writers, "_BATCH", 4)
     with monkeypatch.context() as patch:
         count_encoded(patch, stop_at=12)
         with pytest.raises(KeyboardInterrupt):
@@ -352,9 +353,10 @@ def test_a_damaged_half_of_a_build_is_made_again(faces, tmp_path, monkeypatch):
 
 KILLED = """
 import sys
-from lmdb_builders import build, datum_lmdb
+from lmdb_builders import build
+from pydeepexpr.caffe import database_writers
 
-datum_lmdb._BATCH = 4
+database_writers._BATCH = 4
 encode, count = build.encode_face, 0
 
 def slowly(*given):
@@ -475,7 +477,7 @@ def test_an_earlier_build_survives_a_failed_replacement(faces, tmp_path, monkeyp
     before = (out / "build.json").read_bytes()
 
     resource = pytest.importorskip("resource")  # POSIX only
-    monkeypatch.setattr(datum_lmdb.shutil, "disk_usage", lambda path: SimpleNamespace(free=0))
+    monkeypatch.setattr(database_writers.shutil, "disk_usage", lambda path: SimpleNamespace(free=0))
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2 << 20, hard))  # writes beyond 2 MiB fail, as on a full disk
     try:
