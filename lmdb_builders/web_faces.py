@@ -1,21 +1,14 @@
 """web_faces (github.com/muxspace/facial_expressions): faces in the wild, in folders named by expression."""
 
-from collections.abc import Iterator
-from pathlib import Path
+from functools import partial
 
 from lmdb_builders import folder
-from lmdb_builders.records import Reader, Record
+from lmdb_builders.records import Reader
 
-__all__ = ["READER", "read"]
-
-
-def read(root: Path) -> Iterator[Record]:
-    """Yield the images below `root` as `folder.read` does."""
-    return folder.read(root, "web_faces")
-
+__all__ = ["READER"]
 
 READER = Reader(
-    read,
+    partial(folder.read, database="web_faces"),
     about="folders named by expression",
     licence="Apache-2.0, as github.com/muxspace/facial_expressions gives them",
     places=("web_faces",),

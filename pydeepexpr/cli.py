@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from pydeepexpr.errors import UserError
+from pydeepexpr.errors import ToldError, UserError
 
 __all__ = ["progress", "read_pairs", "run"]
 
@@ -18,6 +18,8 @@ def run(main: Callable[[], int | None]) -> None:
     """Call `main` and exit: 0 or its return value, 2 after one line for a user's mistake, 130 for Ctrl-C."""
     try:
         status = main() or 0
+    except ToldError:
+        status = 2
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         status = 2

@@ -1,6 +1,6 @@
-"""The one exception that a user's mistake raises."""
+"""What a user's mistake raises."""
 
-__all__ = ["UserError"]
+__all__ = ["ToldError", "UserError"]
 
 
 class UserError(RuntimeError):
@@ -9,3 +9,7 @@ class UserError(RuntimeError):
     The message is one line that says what was wrong, where, and what to do. Command-line fronts print it and
     exit with status 2 (`pydeepexpr.cli.run`). It is a `RuntimeError` because that is what pycaffe raises.
     """
+
+
+class ToldError(UserError):
+    """A mistake that one of the project's commands has told already, on standard error: it is not printed again."""

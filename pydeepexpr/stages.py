@@ -16,23 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pydeepexpr
-from pydeepexpr.errors import UserError
+from pydeepexpr.errors import ToldError, UserError
 from pydeepexpr.files import sha256_of, write_json
 
-__all__ = ["CommandError", "Stage", "Step", "call", "run_stages"]
-
-
-class CommandError(UserError):
-    """A command ended with another exit status than 0: with 2 after a line that says what is wrong.
-
-    Attributes
-    ----------
-    status : int
-    """
-
-    def __init__(self, message: str, status: int) -> None:
-        super().__init__(message)
-        self.status = status
+__all__ = ["Stage", "Step", "call", "run_stages"]
 
 
 @dataclass(frozen=True)
@@ -105,10 +92,9 @@ def run_stages(
 
     Raises
     ------
-    CommandError
-        If a command ends with another exit status than 0.
     UserError
-        If it ends well and its product is not there.
+        If a command ends with another exit status than 0 (`ToldError` if that is 2: the command has told why), or ends
+        well and its product is not there.
     """
     steps = _known(record)
     done = {"stages": [{"name": one.name, "about": one.about, "lacks": one.lacks} for one in stages], "steps": steps}
@@ -170,9 +156,8 @@ def _make(stage: str, step: Step, key: str, done: dict, record: Path, run: Calla
     if status == 130:
         raise KeyboardInterrupt
     if status:
-        raise CommandError(
-            f"the stage {stage} ended with the exit status {status}: {' '.join(entry['command'])}", status
-        )
+        kind = ToldError if status == 2 else UserError
+        raise kind(f"the stage {stage} ended with the exit status {status}: {' '.join(entry['command'])}")
     if not step.product.exists():
         raise UserError(f"the stage {stage} has not made {step.product}: {' '.join(entry['command'])}")
     for passing in sorted(place.glob(step.passing)) if step.passing else ():

@@ -1,6 +1,9 @@
 """A whole small path for tests: a tiny network with a card, an LMDB of drawn faces with its manifest, a store."""
 
 import json
+import runpy
+import sys
+from argparse import ArgumentParser
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -99,3 +102,28 @@ def tiny(tmp_path_factory) -> SimpleNamespace:
         keys=keys,
         geometry=np.where(np.array(stand_in)[:, None], np.nan, geometry),
     )
+
+
+@pytest.fixture
+def parsed_to_the_end(monkeypatch):
+    """Let each tool's own parser read its command up to the end; what the tool would do is not done."""
+
+    class Parsed(Exception):
+        pass
+
+    def parsing(original):
+        def parse(self, *given):
+            original(self, *given)
+            raise Parsed
+
+        return parse
+
+    def check(commands):
+        for name in ("parse_args", "parse_intermixed_args"):
+            monkeypatch.setattr(ArgumentParser, name, parsing(getattr(ArgumentParser, name)))
+        for tool, *arguments in commands:
+            monkeypatch.setattr(sys, "argv", [tool, *arguments])
+            with pytest.raises(Parsed):
+                runpy.run_path(tool, run_name="__main__")
+
+    return check

@@ -3,7 +3,6 @@
 import json
 import runpy
 import sys
-from argparse import ArgumentParser
 from pathlib import Path
 
 import cv2
@@ -186,7 +185,7 @@ def test_a_small_cross_validation_from_end_to_end(tool, tmp_path):
     assert again.startswith("[1/2] fold 1: train on the others, test on it: there already\n")
 
 
-def test_the_tools_arguments_reach_the_commands(tool, monkeypatch):
+def test_the_tools_arguments_reach_the_commands(tool, monkeypatch, parsed_to_the_end):
     tool.stop_at, tool.stopped = ("",), 2
     given = ("--balance", "oversample", "--exclude", "a.txt", "b.txt", "--epochs", "2.5", "--drop-every", "1")
     assert tool(*given, "--seed", "4", "--crops", "five", "--precision", "bf16", "--val", "0.1")[0] == 2
@@ -208,20 +207,5 @@ def test_the_tools_arguments_reach_the_commands(tool, monkeypatch):
         "--epochs 2.5 --drop-every 1"
     )
 
-    class Parsed(Exception):
-        pass
-
-    def parsing(original):
-        def parse(self, *given):
-            original(self, *given)
-            raise Parsed
-
-        return parse
-
-    for name in ("parse_args", "parse_intermixed_args"):
-        monkeypatch.setattr(ArgumentParser, name, parsing(getattr(ArgumentParser, name)))
-    for path, *arguments in commands:
-        monkeypatch.setattr(sys, "argv", [path, *arguments])
-        with pytest.raises(Parsed):
-            runpy.run_path(path, run_name="__main__")
+    parsed_to_the_end(commands)
     assert len(commands) == 6

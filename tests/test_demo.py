@@ -2,7 +2,6 @@
 
 import runpy
 import sys
-from argparse import ArgumentParser
 from pathlib import Path
 
 import pyarrow as pa
@@ -43,26 +42,10 @@ def stages(tmp_path, monkeypatch):
     return {stage.name: stage for stage in demo_stages(Path("d"), scale, ("ann", "bob"))}
 
 
-def test_every_stage_is_a_tool_that_takes_its_arguments(stages, monkeypatch):
+def test_every_stage_is_a_tool_that_takes_its_arguments(stages, parsed_to_the_end):
     """Each tool's own parser reads the command up to the end; what it would do is not done."""
-
-    class Parsed(Exception):
-        pass
-
-    def parsing(original):
-        def parse(self, *given):
-            original(self, *given)
-            raise Parsed
-
-        return parse
-
-    for name in ("parse_args", "parse_intermixed_args"):
-        monkeypatch.setattr(ArgumentParser, name, parsing(getattr(ArgumentParser, name)))
     commands = [step.arguments for stage in stages.values() for step in stage.steps()]
-    for tool, *arguments in commands:
-        monkeypatch.setattr(sys, "argv", [tool, *arguments])
-        with pytest.raises(Parsed):
-            runpy.run_path(tool, run_name="__main__")
+    parsed_to_the_end(commands)
     assert len(commands) == 1 + 2 + 1 + 1 + 3 + 2 + 3 + 5 + 6 + 1 + 1
 
 

@@ -14,10 +14,9 @@ from pydeepexpr.caffe.crops import RULES
 from pydeepexpr.cli import run
 from pydeepexpr.cross_validation import Plan, cross_validate
 from pydeepexpr.engine import DEVICES, PRECISIONS
-from pydeepexpr.stages import CommandError
 
 
-def main() -> int | None:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add(
@@ -43,14 +42,8 @@ def main() -> int | None:
     length = ("--epochs", f"{a.epochs:g}", "--drop-every", f"{a.drop_every:g}")
     build = ("--balance", a.balance, "--unlabelled", "skip", *seed, *exclude)
     plan = Plan(tuple(a.registered), a.folds, a.val, build, (*train, *length), a.device)
-    try:
-        print(cross_validate(plan, a.out), end="")
-    except CommandError as error:
-        if error.status != 2:
-            raise
-        return 2  # the command has said in a line what is wrong
+    print(cross_validate(plan, a.out), end="")
     print(f"\n{a.out}: report.md, report.json, confusion.png")
-    return None
 
 
 if __name__ == "__main__":

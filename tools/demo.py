@@ -11,10 +11,9 @@ from pathlib import Path
 from pydeepexpr.cli import run
 from pydeepexpr.demo import Scale, demo, fast_precision
 from pydeepexpr.faces import LANDMARK_LICENCE
-from pydeepexpr.stages import CommandError
 
 
-def main() -> int | None:
+def main() -> None:
     usual = Scale()
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=LANDMARK_LICENCE, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -30,13 +29,7 @@ def main() -> int | None:
     given = vars(parser.parse_args())
     out = given.pop("out")
     given["precision"] = given["precision"] or fast_precision()
-    try:
-        print(demo(out, Scale(**given)))
-    except CommandError as error:
-        if error.status != 2:
-            raise
-        return 2  # the command has said in a line what is wrong
-    return None
+    print(demo(out, Scale(**given)))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from pydeepexpr.cli import progress
 from pydeepexpr.errors import UserError
 from pydeepexpr.expressions import EXPRESSIONS
-from pydeepexpr.files import atomic_file, provenance, replace_directory, sha256_of, write_json
+from pydeepexpr.files import atomic_file, provenance, resumable_directory, sha256_of, write_json
 from pydeepexpr.rig.sequences import PARTS
 from pydeepexpr.rig.shots import FRAMES, CharacterShots, PerformerShots, character_shots, performer_shots
 from pydeepexpr.workers import available_cores, run_all
@@ -155,15 +155,12 @@ def _render(
         raise UserError(f"{out} exists and holds no rendered frames; remove it or name another folder")
     if done is not None and {name: done.get(name) for name in settings} == settings:
         return done
-    work = out.parent / f".{out.name}.partial"
-    _take_up(work, settings)
-    missing = [unit for unit in units if not unit.part(work).is_file()]
-    count = sum(map(len, missing))
-    for _ in progress(_all_frames(missing, work, workers or available_cores()), count, f"render {out.name}"):
-        pass
-    summary = _finish(work, units, settings)
-    replace_directory(work, out)
-    return summary
+    with resumable_directory(out, settings) as work:
+        missing = [unit for unit in units if not unit.part(work).is_file()]
+        count = sum(map(len, missing))
+        for _ in progress(_all_frames(missing, work, workers or available_cores()), count, f"render {out.name}"):
+            pass
+        return _finish(work, units, settings)
 
 
 def _all_frames(units: list[_Unit], folder: Path, workers: int) -> Iterator[None]:
@@ -172,14 +169,6 @@ def _all_frames(units: list[_Unit], folder: Path, workers: int) -> Iterator[None
         units[0].series.shots(0, 1)[0].take()  # compiles for all, if need be
     for unit, _ in zip(units, run_all([partial(unit.render, folder) for unit in units], workers, chunk=1), strict=True):
         yield from [None] * len(unit)
-
-
-def _take_up(folder: Path, settings: dict[str, Any]) -> None:
-    """Make the folder in which the work grows; empty it if it is another run's."""
-    plan = folder / _PARTS / "settings.json"
-    if not plan.is_file() or json.loads(plan.read_text(encoding="utf-8")) != settings:
-        shutil.rmtree(folder, ignore_errors=True)
-        write_json(plan, settings)
 
 
 def _finish(folder: Path, units: list[_Unit], settings: dict[str, Any]) -> dict[str, Any]:
