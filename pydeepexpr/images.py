@@ -32,7 +32,7 @@ def read_image(path: str | os.PathLike, *, keep_grey: bool = False) -> np.ndarra
     ----------
     path : path
     keep_grey : bool
-        Return a grey image as (H, W), which takes a third of the time to work on.
+        Return a grey image as (H, W), which is faster to work on.
 
     Returns
     -------
