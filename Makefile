@@ -65,8 +65,9 @@ $(READY): requirements.txt pyproject.toml
 	$(RUN) -m pip install --quiet --no-deps --editable .
 	@touch $@
 
-test: $(READY)  ## run all tests
-	$(RUN) -m pytest
+# Each core runs test files of its own, so that threads of their libraries would only get in each other's way.
+test: $(READY)  ## run all tests, on all cores
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --dist loadfile
 
 check: lint test  ## ruff and all tests
 
