@@ -18,7 +18,8 @@ from pydeepexpr.caffe.lmdb_source import LmdbSource
 from pydeepexpr.cli import progress
 from pydeepexpr.errors import UserError
 from pydeepexpr.expressions import EXPRESSIONS, UNLABELLED
-from pydeepexpr.features import GEOMETRY, FeatureStore, StoreWriter, write_store
+from pydeepexpr.features import GEOMETRY, FeatureStore, StoreWriter, append_store, write_store
+from pydeepexpr.lineage import ModelIdentity
 from pydeepexpr.recogniser import Recogniser
 
 __all__ = ["extract"]
@@ -35,7 +36,12 @@ class _Image(NamedTuple):
 
 
 def extract(
-    recogniser: Recogniser, lmdb: str | os.PathLike, store: str | os.PathLike, *, batch: int = 50
+    recogniser: Recogniser,
+    lmdb: str | os.PathLike,
+    store: str | os.PathLike,
+    *,
+    batch: int = 50,
+    append: bool = False,
 ) -> FeatureStore:
     """Write the features of every image of an LMDB to a store.
 
@@ -48,9 +54,11 @@ def extract(
     lmdb : path
         For instance `data/fer2013/val_lmdb`; the manifest is then `data/fer2013/manifest.parquet`.
     store : path
-        The store's folder; an older store there is replaced.
+        The store's folder; an older store there is replaced, unless `append` is given.
     batch : int
         Images a forward pass.
+    append : bool
+        Add the images to the store, where there is one.
 
     Returns
     -------
@@ -59,7 +67,8 @@ def extract(
     Raises
     ------
     UserError
-        If the LMDB or its manifest cannot be used. Nothing is left at `store` then.
+        If the LMDB or its manifest cannot be used, or the store holds these images by this model already. The store is
+        then as it was before.
     """
     if batch < 1:
         raise UserError(f"a batch must hold at least one image, not {batch}")
@@ -68,13 +77,26 @@ def extract(
     manifest = lmdb.parent / "manifest.parquet"
     # A path relative to the store, so that the two may be moved together.
     where = os.path.relpath(lmdb.resolve(), store.resolve())
-    with write_store(store, recogniser.identity, recogniser.fc7, lmdb=where) as writer:
+    appends = append and (store / "meta.json").is_file()
+    if appends:
+        _check_new(FeatureStore.open(store), recogniser.identity, where)
+    with (append_store if appends else write_store)(store, recogniser.identity, recogniser.fc7, lmdb=where) as writer:
         rows = _manifest_rows(manifest, lmdb) if manifest.is_file() else None
         for chunk in _ahead(
             _chunks(progress(_images(source, recogniser.transform.crop), len(source), "features"), batch)
         ):
             _append(writer, recogniser, chunk, _bare_rows(chunk) if rows is None else _join(rows, chunk, manifest))
     return FeatureStore.open(store)
+
+
+def _check_new(store: FeatureStore, model: ModelIdentity, lmdb: str) -> None:
+    """Refuse to append the images of an LMDB a second time."""
+    for number, part in enumerate(store.meta["parts"], 1):
+        if part.get("lmdb") == lmdb and store.made_by(part).sha256 == model.sha256:
+            raise UserError(
+                f"{store.path} holds the features of {lmdb} by {model} already (part {number}); "
+                "to make the store anew, leave --append out"
+            )
 
 
 def _images(source: LmdbSource, least: int) -> Iterator[_Image]:
@@ -101,7 +123,7 @@ def _append(writer: StoreWriter, recogniser: Recogniser, chunk: list[_Image], ro
                 geometry[row] = measures
     if "face" in rows.column_names:  # landmarks of a stand-in are not to be trusted
         geometry[np.isin(rows["face"].to_numpy(), ("whole-image", "neutral-frame"))] = np.nan
-    dropped = [name for name in ("landmarks", "geometry", "predicted") if name in rows.column_names]
+    dropped = [name for name in ("landmarks", "geometry") if name in rows.column_names]
     writer.append(fc6, prob, geometry, rows.drop_columns(dropped))
 
 

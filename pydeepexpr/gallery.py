@@ -1,6 +1,7 @@
 """The faces behind a store's rows, for figures: from a folder, from the store's LMDB, or rendered again."""
 
 import os
+from bisect import bisect_left
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -49,8 +50,8 @@ class Gallery:
     store : FeatureStore
     root : path, optional
         A folder of `tools/register.py`, from which the `path` column starts. When not given, a row whose column `image`
-        names one of `SOURCES` is shown by it; the others come out of the LMDB that the store was extracted from, and
-        where that has gone, there are none.
+        names one of `SOURCES` is shown by it; the others come out of the LMDB that their part of the store was
+        extracted from, and where that has gone, there are none.
 
     Raises
     ------
@@ -61,12 +62,14 @@ class Gallery:
     def __init__(self, store: FeatureStore, root: str | os.PathLike | None = None) -> None:
         self._store = store
         self._root = Path(root) if root is not None else None
-        self._lmdb = None
-        if self._root is not None:
-            if not self._root.is_dir():
-                raise UserError(f"there is no folder {self._root} of registered faces")
-        elif "lmdb" in store.meta:
-            self._lmdb = _open(store.path.resolve() / store.meta["lmdb"])
+        self._lmdbs: dict[str, LmdbSource] = {}
+        if self._root is None:
+            for lmdb in {part["lmdb"] for part in store.parts if "lmdb" in part}:
+                path = store.path.resolve() / lmdb
+                if (path / "data.mdb").is_file():
+                    self._lmdbs[lmdb] = LmdbSource(path)
+        elif not self._root.is_dir():
+            raise UserError(f"there is no folder {self._root} of registered faces")
 
     def face(self, row: int) -> np.ndarray | None:
         """Return the picture of a row, (H, W, 3) uint8 BGR, 256×256 where registered; None where it is missing.
@@ -84,17 +87,21 @@ class Gallery:
                 known = ", ".join(SOURCES)
                 raise UserError(f"{self._store.path}: no source of images is called {name!r}; there are: {known}")
             return SOURCES[name](self._store.path, record)
-        return _take(self._lmdb, row, record["key"]) if self._lmdb else None
+        part, place = self._store.place(row)
+        lmdb = self._lmdbs.get(part.get("lmdb", ""))
+        return _take(lmdb, place, record["key"].encode()) if lmdb else None
 
 
-def _open(path: Path) -> LmdbSource | None:
-    return LmdbSource(path) if (path / "data.mdb").is_file() else None
+def _take(lmdb: LmdbSource, place: int, key: bytes) -> np.ndarray | None:
+    """Return the image of a record, which stands at `place`, or further back where a part holds some records alone."""
 
+    def record(place: int) -> tuple[bytes, Any]:
+        return next(lmdb.records(skip=place), (b"", None))
 
-def _take(lmdb: LmdbSource, row: int, key: str) -> np.ndarray | None:
-    """Return the image of one record: rows of a store stand in the order of the LMDB's keys."""
-    found, datum = next(lmdb.records(skip=row), (b"", None))
-    return datum_to_image(datum, cv2.IMREAD_COLOR) if found == key.encode() else None
+    found, datum = record(place)
+    if found != key:
+        found, datum = record(bisect_left(range(len(lmdb)), key, key=lambda place: record(place)[0]))
+    return datum_to_image(datum, cv2.IMREAD_COLOR) if found == key else None
 
 
 def _read(path: Path) -> np.ndarray | None:

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 from pydeepexpr.errors import UserError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from pydeepexpr.features import FeatureStore
 
-__all__ = ["ModelIdentity", "check_kin"]
+__all__ = ["ModelIdentity", "check_kin", "check_sizes", "same_pixels"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +34,13 @@ class ModelIdentity:
     ancestry: tuple[str, ...]
     transform: dict[str, Any]
 
+    def __str__(self) -> str:
+        return f"{self.name} ({self.sha256[:8]})"
+
+    def record(self) -> dict[str, Any]:
+        """Return what JSON files say of the model."""
+        return {"name": self.name, "sha256": self.sha256, "ancestry": list(self.ancestry)}
+
     def descends_from(self, other: "ModelIdentity") -> bool:
         """Whether this is `other` itself or was fine-tuned from it, however many generations ago."""
         return other.sha256 == self.sha256 or other.sha256 in self.ancestry
@@ -53,6 +62,7 @@ def check_kin(model: ModelIdentity, store: "FeatureStore", *, siblings: bool = F
     model : ModelIdentity
         The queries' model.
     store : FeatureStore
+        Every model of it must fit.
     siblings : bool
         Accept models, too, that both descend from a third.
 
@@ -61,28 +71,51 @@ def check_kin(model: ModelIdentity, store: "FeatureStore", *, siblings: bool = F
     UserError
         Naming both models, or both transforms.
     """
-    theirs = store.model
-    if not (model.descends_from(theirs) or theirs.descends_from(model)):
-        common = model.common_ancestor(theirs)
-        if not common:
+    for theirs in store.models:
+        if not (model.descends_from(theirs) or theirs.descends_from(model)):
+            common = model.common_ancestor(theirs)
+            if not common:
+                raise UserError(
+                    f"{store.path} was made by {theirs}, which neither descends from {model} nor is its ancestor; "
+                    "extract the store again with a model of the same family"
+                )
+            if not siblings:
+                raise UserError(
+                    f"{store.path} was made by {theirs}, a sibling of {model}: read the queries with the model that "
+                    f"both were fine-tuned from ({common[:8]}), or compare siblings all the same with --siblings"
+                )
+        if not same_pixels(model.transform, theirs.transform):
             raise UserError(
-                f"{store.path} was made by {theirs.name} ({theirs.sha256[:8]}), which neither descends from "
-                f"{model.name} ({model.sha256[:8]}) nor is its ancestor; extract the store again with a model of the "
-                "same family"
+                f"{store.path} was made from pixels prepared as {theirs.transform}, {model.name} prepares them as "
+                f"{model.transform}; extract the store again"
             )
-        if not siblings:
-            raise UserError(
-                f"{store.path} was made by {theirs.name} ({theirs.sha256[:8]}), a sibling of {model.name} "
-                f"({model.sha256[:8]}): read the queries with the model that both were fine-tuned from "
-                f"({common[:8]}), or compare siblings all the same with --siblings"
-            )
-    if _comparable(model.transform) != _comparable(theirs.transform):
+
+
+def same_pixels(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two records of a transform mean the same; the name of a mean file with a hash does not count."""
+    return _comparable(one) == _comparable(other)
+
+
+def check_sizes(fc7: "np.ndarray", store: "FeatureStore") -> None:
+    """Refuse queries whose network has other numbers of features and classes than a store's.
+
+    Parameters
+    ----------
+    fc7 : (C, D) array
+        FC7 weights of the queries' network.
+    store : FeatureStore
+
+    Raises
+    ------
+    UserError
+        Naming both.
+    """
+    classes, features = len(store.fc7) // len(store.models), store.fc7.shape[1]
+    if fc7.shape != (classes, features):
         raise UserError(
-            f"{store.path} was made from pixels prepared as {theirs.transform}, {model.name} prepares them as "
-            f"{model.transform}; extract the store again"
+            f"{store.path} has {features} features and {classes} classes, the queries have {fc7.shape[1]} and {len(fc7)}"
         )
 
 
 def _comparable(transform: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what may differ between two records of one transform: the name of a mean file that has a hash."""
     return {key: value for key, value in transform.items() if key != "mean_file" or "mean_sha256" not in transform}

@@ -1,7 +1,12 @@
 """From an LMDB to a store: rows joined by key, damage named, nothing half-written."""
 
+import dataclasses
 import json
+import runpy
 import shutil
+import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import lmdb
 import numpy as np
@@ -13,6 +18,7 @@ import pytest
 from pydeepexpr.caffe.proto import caffe_pb2 as pb
 from pydeepexpr.errors import UserError
 from pydeepexpr.extraction import extract
+from pydeepexpr.features import FeatureStore, verify
 
 
 @pytest.fixture
@@ -117,4 +123,59 @@ def test_an_empty_batch(tiny, tmp_path):
 
 def test_the_store_says_where_its_images_are(tiny):
     meta = json.loads((tiny.store.path / "meta.json").read_text())
-    assert (tiny.store.path / meta["lmdb"]).resolve() == tiny.lmdb.resolve()
+    assert (tiny.store.path / meta["parts"][0]["lmdb"]).resolve() == tiny.lmdb.resolve()
+
+
+@pytest.fixture
+def other(tiny):
+    """The tiny model as if it were another."""
+    return SimpleNamespace(
+        **{name: getattr(tiny.recogniser, name) for name in ("fc7", "transform", "features")},
+        identity=dataclasses.replace(tiny.recogniser.identity, name="other.caffemodel", sha256="e" * 64),
+    )
+
+
+def test_more_images_and_more_models_are_appended(tiny, data, tmp_path, other):
+    """A new store where there is none, then another LMDB by the same model, then the first by another one."""
+    store = tmp_path / "store"
+    assert len(extract(tiny.recogniser, tiny.lmdb, store, append=True)) == 23
+    assert len(extract(tiny.recogniser, data / "val_lmdb", store, append=True)) == 46
+    appended = extract(other, tiny.lmdb, store, append=True)
+    assert [model.name for model in appended.models] == ["tiny.caffemodel", "other.caffemodel"]
+    assert appended.rows["key"].to_pylist() == tiny.keys * 3
+    for start in (0, 23, 46):
+        np.testing.assert_allclose(appended.fc6[start : start + 23], tiny.store.fc6, rtol=1e-5, atol=1e-6)
+    assert [(store / part["lmdb"]).resolve() for part in appended.meta["parts"]] == [
+        tiny.lmdb.resolve(),
+        (data / "val_lmdb").resolve(),
+        tiny.lmdb.resolve(),
+    ]
+
+
+def test_the_tool_appends(tiny, data, tmp_path, monkeypatch, capsys):
+    tool = Path(__file__).parents[1] / "tools" / "extract_features.py"
+    for images, options, count in ((tiny.lmdb, (), 23), (data / "val_lmdb", ("--append",), 46), (tiny.lmdb, (), 23)):
+        command = ["extract_features.py", tiny.weights, images, tmp_path / "store", "--device", "cpu", *options]
+        monkeypatch.setattr(sys, "argv", [*map(str, command)])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(str(tool), run_name="__main__")
+        assert ended.value.code == 0
+        assert capsys.readouterr().out == f"{tmp_path / 'store'}: {count} images, FC6 of 16\n"
+
+
+def test_the_same_images_by_the_same_model_are_not_appended_twice(tiny, tmp_path):
+    store = tmp_path / "store"
+    extract(tiny.recogniser, tiny.lmdb, store)
+    with pytest.raises(
+        UserError, match=r"holds the features of .*val_lmdb by tiny.* already \(part 1\).*leave --append"
+    ):
+        extract(tiny.recogniser, tiny.lmdb, store, append=True)
+    assert len(extract(tiny.recogniser, tiny.lmdb, store)) == 23
+
+
+def test_an_append_that_fails_leaves_the_store_as_it_was(tiny, data, tmp_path):
+    store = extract(tiny.recogniser, tiny.lmdb, tmp_path / "store")
+    _put(b"00000022_joy/22.png", SMALL)(data)
+    with pytest.raises(UserError, match="smaller than the crop"):
+        extract(tiny.recogniser, data / "val_lmdb", store.path, append=True, batch=4)
+    assert len(FeatureStore.open(store.path)) == 23 and verify(store.path) == []

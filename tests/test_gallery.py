@@ -1,6 +1,7 @@
 """Faces behind a store's rows."""
 
 import dataclasses
+import os
 import shutil
 import sys
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from pydeepexpr.errors import UserError
-from pydeepexpr.features import FeatureStore
+from pydeepexpr.features import FeatureStore, merge, write_store
 from pydeepexpr.gallery import Gallery
 
 
@@ -32,9 +33,36 @@ def test_an_lmdb_that_was_built_again_is_not_believed(tiny, tmp_path):
     import lmdb
 
     with lmdb.open(str(tmp_path / "data" / "val_lmdb"), map_size=1 << 26) as env, env.begin(write=True) as transaction:
-        transaction.delete(tiny.keys[0].encode())
+        for place in (0, 10, 22):  # another image under the key's number
+            datum = transaction.pop(tiny.keys[place].encode())
+            transaction.put(f"{place:08d}_other.png".encode(), datum)
     gallery = Gallery(FeatureStore.open(tmp_path / "store"))
-    assert gallery.face(0) is None and gallery.face(22) is None
+    assert [row for row in range(23) if gallery.face(row) is None] == [0, 10, 22]
+
+
+def test_faces_of_chosen_rows(tiny):
+    chosen = tiny.store.where(expression=["joy", "surprise"])
+    gallery = Gallery(chosen)
+    for row, number in enumerate((3, 6, 10, 13, 17, 20)):
+        np.testing.assert_array_equal(gallery.face(row), tiny.faces[number])
+
+
+def test_each_part_has_its_own_lmdb(tiny, tmp_path):
+    """Whole parts, and parts that hold some of their LMDB's records alone."""
+    shutil.copytree(tiny.root / "data", tmp_path / "more" / "data")
+    stranger = dataclasses.replace(tiny.recogniser.identity, sha256="e" * 64)
+    place = os.path.relpath(tmp_path / "more" / "data" / "val_lmdb", tmp_path / "more" / "store")
+    with write_store(tmp_path / "more" / "store", stranger, tiny.store.fc7, lmdb=place) as writer:
+        writer.append(tiny.store.fc6, tiny.store.prob, tiny.store.geometry, tiny.store.rows)
+    more = FeatureStore.open(tmp_path / "more" / "store")
+    merged = merge([tiny.store.where(expression="joy"), more, more.where(expression="anger")], tmp_path / "a" / "store")
+    numbers = [3, 10, 17, *range(23), 0, 7, 14, 21]
+    gallery = Gallery(merged)
+    for row in (0, 2, 3, 25, 26, 28, 29):
+        np.testing.assert_array_equal(gallery.face(row), tiny.faces[numbers[row]])
+    shutil.rmtree(tmp_path / "more" / "data")
+    gallery = Gallery(FeatureStore.open(tmp_path / "a" / "store"))
+    assert gallery.face(2) is not None and gallery.face(3) is None and gallery.face(29) is None
 
 
 def test_faces_come_out_of_a_folder(tiny, tmp_path):

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from pydeepexpr.errors import UserError
-from pydeepexpr.features import FeatureStore, write_store
+from pydeepexpr.features import FeatureStore, append_store, write_store
 from pydeepexpr.lineage import ModelIdentity, check_kin
 
 TRANSFORM = {"scale": 0.015625, "mean_value": [104.0, 117.0, 123.0], "crop_size": 227}
@@ -15,9 +15,10 @@ HUMAN = ModelIdentity("human.caffemodel", "a" * 64, (), TRANSFORM)
 MERY = ModelIdentity("mery.caffemodel", "b" * 64, ("c" * 64, "a" * 64), TRANSFORM)
 
 
-def store_of(path, model) -> FeatureStore:
+def store_of(path, model, weight=0.0) -> FeatureStore:
+    """Write, or append to, a store with an image of the model's."""
     row = pa.table({name: ["x"] for name in ("path", "source", "key")} | {"expression": pa.array([0], pa.int8())})
-    with write_store(path, model, np.zeros((7, 2))) as writer:
+    with (append_store if path.exists() else write_store)(path, model, np.full((7, 2), weight)) as writer:
         writer.append(np.zeros((1, 2)), np.full((1, 7), 1 / 7), np.zeros((1, 9)), row)
     return FeatureStore.open(path)
 
@@ -53,6 +54,21 @@ def test_siblings_need_a_common_ancestor_and_the_same_pixels(store):
         check_kin(dataclasses.replace(RAY, ancestry=("f" * 64,)), store, siblings=True)
     with pytest.raises(UserError, match="pixels prepared as"):
         check_kin(dataclasses.replace(RAY, transform={**TRANSFORM, "scale": 1.0}), store, siblings=True)
+
+
+def test_every_model_of_a_store_must_be_kin(tmp_path):
+    for model, weight in ((MERY, 0.0), (RAY, 1.0)):
+        store = store_of(tmp_path / "store", model, weight)
+    check_kin(HUMAN, store)  # both descend from it
+    with pytest.raises(UserError, match=r"was made by ray.caffemodel \(eeeeeeee\), a sibling of mery"):
+        check_kin(MERY, store)
+    check_kin(MERY, store, siblings=True)
+    check_kin(MERY, store.where(model="mery"))
+
+
+def test_what_files_say_of_a_model():
+    assert MERY.record() == {"name": "mery.caffemodel", "sha256": "b" * 64, "ancestry": ["c" * 64, "a" * 64]}
+    assert str(MERY) == "mery.caffemodel (bbbbbbbb)"
 
 
 def test_the_youngest_common_ancestor():

@@ -146,7 +146,7 @@ def test_on_top_of_its_base_it_is_the_whole_model(project, small):
 def test_it_recognises_and_is_kin_of_its_base(project, small, tmp_path):
     recogniser = Recogniser(small, project.deploy, device="cpu")
     store = extract(recogniser, project.lmdb, tmp_path / "store")
-    np.testing.assert_array_equal(recogniser.fc7, np.load(tmp_path / "store/fc7.npy"))
+    np.testing.assert_array_equal(recogniser.fc7, store.fc7)
     whole = caffe.Net(str(project.deploy), caffe.TEST)
     whole.copy_from(str(small.parent / "mery_iter_2.caffemodel"))
     np.testing.assert_array_equal(recogniser.fc7, whole.params["fc7_character"][0].data)
