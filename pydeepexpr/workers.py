@@ -3,6 +3,7 @@
 import itertools
 import os
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -10,13 +11,19 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
+from pathlib import Path
 from typing import TypeVar
 
 import cv2
 
 from pydeepexpr.errors import UserError
 
-__all__ = ["available_cores", "run_all"]
+try:
+    import resource
+except ImportError:  # not on Windows
+    resource = None
+
+__all__ = ["available_cores", "available_memory", "run_all"]
 
 T = TypeVar("T")
 
@@ -31,6 +38,21 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def available_memory() -> int:
+    """Return how many bytes this process may still take: what is free, and no more than its own limit.
+
+    Where the system does not say what is free, there is only the limit.
+    """
+    bounds = [sys.maxsize]
+    if os.path.exists("/proc/meminfo"):
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        bounds += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
+    if resource:
+        limits = (resource.getrlimit(which)[0] for which in (resource.RLIMIT_AS, resource.RLIMIT_DATA))
+        bounds += [limit for limit in limits if limit != resource.RLIM_INFINITY]
+    return min(bounds)
 
 
 def run_all(tasks: Iterable[Callable[[], T]], workers: int, chunk: int = 16) -> Iterator[T]:

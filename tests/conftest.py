@@ -13,8 +13,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import settings
 
 from pydeepexpr.files import sha256_of
+
+# The first call of a compiled function compiles it, which no limit of time should judge.
+settings.register_profile("compiling", deadline=None)
+settings.load_profile("compiling")
 
 #: A stand-in for an installed pycaffe, whose name clashes with what tests install as `caffe`.
 collect_ignore = ["pycaffe"]

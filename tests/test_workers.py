@@ -9,7 +9,7 @@ import cv2
 import pytest
 
 from pydeepexpr.errors import UserError
-from pydeepexpr.workers import available_cores, run_all
+from pydeepexpr.workers import available_cores, available_memory, run_all
 
 
 def square(number):
@@ -98,3 +98,16 @@ def test_workers_end_when_their_parent_is_killed(tmp_path):
         time.sleep(0.1)
     os.kill(worker, signal.SIGKILL)
     pytest.fail("the worker outlived its parent")
+
+
+def test_available_memory_is_what_is_free_and_allowed():
+    """As a process that limits itself sees it: numbers from the system's own tool where there is one."""
+    resource = pytest.importorskip("resource", reason="limits are POSIX's")
+    assert 1 << 20 < available_memory() <= os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    code = (
+        "import resource; from pydeepexpr.workers import available_memory;"
+        f"resource.setrlimit(resource.RLIMIT_DATA, ({700 << 20}, {resource.RLIM_INFINITY}));"
+        "print(available_memory())"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(found.stdout) == 700 << 20

@@ -3,9 +3,11 @@
 import numpy as np
 
 from pydeepexpr.errors import UserError
+from pydeepexpr.retrieval.kernels import joint_sums, overlap_sums, own_sums, threads_for
 
 __all__ = ["divergence_matrix", "jensen_shannon"]
 
+_SEVERAL = 4
 _BLOCK = 256  # rows at a time: 1 MiB of 512 float64, which stays in a core's cache
 
 
@@ -51,15 +53,15 @@ def _relative_entropy(p: np.ndarray, total: np.ndarray) -> np.ndarray:
     return (p * np.log(ratio)).sum(axis=-1)
 
 
-def divergence_matrix(queries: np.ndarray, store: np.ndarray) -> np.ndarray:
-    """Return the Jensen–Shannon divergence of each of several distributions from each of many.
+def divergence_matrix(queries: np.ndarray, store: np.ndarray, own: np.ndarray | None = None) -> np.ndarray:
+    """Return the Jensen–Shannon divergence of each of several distributions from each of many, compiled.
 
-    Where a query's element is 0, the store's adds q · ln 2 / 2, and all of a row's elements sum to 1. So
+    With H(x) = Σ x + x log₂ x,
 
-        JS(p, q) = ln 2 + ½ Σ [p ln p + q ln q − (p + q) ln(p + q)], the sum taken where p > 0,
+        2 JS(p, q) / ln 2 = H(p) + H(q) − Σ s log₂ s,  s = p + q.
 
-    which needs a logarithm only for the elements that are not 0 in the query: a sixth of FC6 after its ReLU. The values
-    agree with `jensen_shannon` to 1e-14.
+    Where a query's element p is 0, s is q, so the terms of q and s cancel but for q itself, and logarithms are needed
+    for the others only: a fifth of FC6 after its ReLU.
 
     Parameters
     ----------
@@ -67,28 +69,28 @@ def divergence_matrix(queries: np.ndarray, store: np.ndarray) -> np.ndarray:
         Distributions, one a row: not negative, summing to 1.
     store : (N, D) array
         Distributions, one a row.
+    own : (N,) float64 array, optional
+        H of each row of the store (`kernels.own_sums`), where it is known.
 
     Returns
     -------
     (Q, N) float64 array
-        Values in 0…ln 2; equal rows of the store have equal values.
+        Values in 0…ln 2, within 1e-13 of `jensen_shannon`; equal rows of the store have equal values.
     """
-    queries, store = np.asarray(queries, dtype=np.float64), np.asarray(store, dtype=np.float64)
+    queries, store = np.ascontiguousarray(queries, dtype=np.float64), np.ascontiguousarray(store)
     if queries.ndim != 2 or store.ndim != 2 or store.shape[1] != queries.shape[1]:
         raise UserError(f"queries of shape {queries.shape} cannot be compared with a store of shape {store.shape}")
-    # One row an element, so that a query's elements are whole rows, and sums over them run in the same order for all.
-    store = np.ascontiguousarray(store.T)
-    entropy = _x_log_x(store)
-    result = np.empty((len(queries), store.shape[1]))
-    for query, row in zip(queries, result, strict=True):
-        there = np.flatnonzero(query)
-        own = _x_log_x(query[there]).sum()
-        for start in range(0, len(row), _BLOCK):
-            part = slice(start, start + _BLOCK)
-            total = store[there, part] + query[there, None]
-            row[part] = own + (entropy[there, part] - total * np.log(total)).sum(axis=0)
-    return np.clip(np.log(2.0) + 0.5 * result, 0.0, np.log(2.0))
-
-
-def _x_log_x(x: np.ndarray) -> np.ndarray:
-    return x * np.log(x, out=np.zeros_like(x), where=x > 0)
+    if store.dtype != np.float32:
+        store = store.astype(np.float64, copy=False)
+    result = np.empty((len(queries), len(store)))
+    with threads_for(queries.size * len(store)):
+        # Turning rows, and their own logarithms, pay for several queries that leave most elements out.
+        if (own is not None and len(queries) < _SEVERAL) or 2 * np.count_nonzero(queries) > queries.size:
+            joint_sums(queries, store, result)
+            np.subtract(own_sums(store) if own is None else own, result, out=result)
+        else:
+            overlap_sums(queries, store, result)
+            result += store.sum(axis=1, dtype=np.float64)
+        result += own_sums(queries)[:, None]
+    result *= 0.5 * np.log(2.0)
+    return np.clip(result, 0.0, np.log(2.0), out=result)

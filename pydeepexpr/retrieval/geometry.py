@@ -4,10 +4,13 @@ import numpy as np
 
 from pydeepexpr.errors import UserError
 
-__all__ = ["SORT_KEYS", "check_refinement", "geometric_distance", "phi", "refine"]
+__all__ = ["SORT_KEYS", "WITHIN", "check_refinement", "geometric_distance", "phi", "refine"]
 
 #: What matched images may be sorted by: the geometric distance alone, as in the papers, or φ.
 SORT_KEYS = ("geometric", "phi")
+
+#: How far the sort reaches: through the images of the query's predicted label, as in the papers, or the whole store.
+WITHIN = ("label", "store")
 
 
 def geometric_distance(query: np.ndarray, store: np.ndarray) -> np.ndarray:
@@ -106,8 +109,10 @@ def refine(
     return order
 
 
-def check_refinement(alpha: float, beta: float, sort_by: str = "phi") -> None:
-    """Refuse a sort key that is not known, and weights with which φ would not be a distance."""
+def check_refinement(alpha: float, beta: float, sort_by: str = "phi", within: str = "label") -> None:
+    """Refuse a sort key or a reach that is not known, and weights with which φ would not be a distance."""
+    if within not in WITHIN:
+        raise UserError(f"cannot sort matches within {within!r}; use one of: {', '.join(WITHIN)}")
     if sort_by not in SORT_KEYS:
         raise UserError(f"cannot sort matches by {sort_by!r}; use one of: {', '.join(SORT_KEYS)}")
     for name, weight in (("alpha", alpha), ("beta", beta)):
