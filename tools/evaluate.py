@@ -3,6 +3,7 @@
 python tools/evaluate.py recognition stores/fer2013_val --rejects data/registered/fer2013/rejects.csv --under val
 python tools/evaluate.py retrieval stores/fer2013_val docs/web_faces_queries.txt --root /data/web_faces
 python tools/evaluate.py retrieval models/stores/* docs/web_faces_queries.txt --root /data/web_faces
+python tools/evaluate.py distance docs/web_faces_queries.txt models/stores/* --root /data/web_faces --figure out.png
 python tools/evaluate.py table1 stores/performers_test models/stores/*
 python tools/evaluate.py pick-queries /data/registered/web_faces/manifest.parquet --seed 2016
 """
@@ -11,8 +12,10 @@ import argparse
 
 from pydeepexpr.cli import run
 from pydeepexpr.engine import DEVICES
-from pydeepexpr.evaluation import report
+from pydeepexpr.evaluation import distance_report, report
+from pydeepexpr.evaluation.distance_study import RATIOS
 from pydeepexpr.retrieval import DEFAULT_NORMALISATION, NORMALISATIONS, SORT_KEYS
+from pydeepexpr.retrieval.geometry import WITHIN
 
 _SIBLINGS = "accept stores whose model and the queries' come from a third one"
 
@@ -33,21 +36,35 @@ def main() -> None:
 
     what = commands.add_parser("retrieval", help="how often matches carry the label of the queries")
     what.add_argument("stores", metavar="STORE", nargs="+", help="one, or one a character: then the mean counts")
-    what.add_argument("queries", metavar="QUERIES", help="a list of names such as joy/a.jpg, or a feature store")
-    what.add_argument("--root", help="folder that the names of a list start from")
-    what.add_argument("--model", default="models/human.caffemodel", help="sees a list's images (default: %(default)s)")
-    what.add_argument("--deploy", help="its deploy prototxt (default: the one that its card names)")
-    what.add_argument("--top", type=int, default=10, metavar="K", help="default: 10")
-    what.add_argument(
-        "--normalise", choices=NORMALISATIONS, nargs="+", default=list(NORMALISATIONS), help="default: each of them"
-    )
+    _add_queries(what)
     what.add_argument("--alpha", type=float, default=1.0, help="weight of Jensen–Shannon in φ (default: 1)")
     what.add_argument("--beta", type=float, default=1.0, help="weight of geometry in φ (default: 1)")
     what.add_argument("--sort-by", choices=SORT_KEYS, default="geometric", help="default: geometric")
-    what.add_argument("--siblings", action="store_true", help=_SIBLINGS)
-    what.add_argument("--device", choices=DEVICES, default="auto", help="default: auto")
+    what.add_argument(
+        "--sort-within",
+        dest="within",
+        choices=WITHIN,
+        default="label",
+        help="how far the sort reaches (default: label)",
+    )
     _add_outputs(what)
     what.set_defaults(call=report.report_retrieval)
+
+    what = commands.add_parser("distance", help="every reading of the papers' distance: normalisation, α and β, sort")
+    _add_queries(what)
+    what.add_argument("stores", metavar="STORE", nargs="+", help="one, or one a character: then the mean counts")
+    what.add_argument(
+        "--ratios",
+        type=float,
+        nargs="+",
+        default=RATIOS,
+        metavar="R",
+        help=f"values of β/α besides 0 and infinity (default: {' '.join(f'{ratio:g}' for ratio in RATIOS)})",
+    )
+    what.add_argument("--figure", metavar="FILE", help="each measure over β/α: .png, .jpg, .pdf or .svg")
+    what.add_argument("--title", default="", help="a line above the figure")
+    _add_outputs(what)
+    what.set_defaults(call=distance_report.report_distance)
 
     what = commands.add_parser("table1", help="the papers' retrieval score, by geometry and by DeepExpr")
     what.add_argument("human", metavar="HUMAN_STORE", help="human test images; each is a query")
@@ -68,6 +85,21 @@ def main() -> None:
     given = vars(parser.parse_args())
     given.pop("command")
     print(given.pop("call")(**given))
+
+
+def _add_queries(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("queries", metavar="QUERIES", help="a list of names such as joy/a.jpg, or a feature store")
+    parser.add_argument("--root", help="folder that the names of a list start from")
+    parser.add_argument(
+        "--model", default="models/human.caffemodel", help="sees a list's images (default: %(default)s)"
+    )
+    parser.add_argument("--deploy", help="its deploy prototxt (default: the one that its card names)")
+    parser.add_argument("--device", choices=DEVICES, default="auto", help="default: auto")
+    parser.add_argument("--top", type=int, default=10, metavar="K", help="default: 10")
+    parser.add_argument(
+        "--normalise", choices=NORMALISATIONS, nargs="+", default=list(NORMALISATIONS), help="default: each of them"
+    )
+    parser.add_argument("--siblings", action="store_true", help=_SIBLINGS)
 
 
 def _add_outputs(parser: argparse.ArgumentParser) -> None:

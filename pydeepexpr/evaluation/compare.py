@@ -6,10 +6,9 @@ from typing import Protocol
 
 import numpy as np
 
-from pydeepexpr.errors import UserError
 from pydeepexpr.features import FeatureStore
-from pydeepexpr.lineage import ModelIdentity, check_kin
-from pydeepexpr.retrieval import DEFAULT_NORMALISATION, divergence_matrix, geometric_distance, normalise
+from pydeepexpr.lineage import ModelIdentity, check_kin, check_sizes
+from pydeepexpr.retrieval import DEFAULT_NORMALISATION, Distributions, divergence_matrix, geometric_distance
 
 __all__ = ["Comparison", "Described", "compare"]
 
@@ -86,14 +85,13 @@ def compare(
         If the models or their pixel transforms do not fit.
     """
     check_kin(queries.model, store, siblings=siblings)
-    if queries.fc7.shape != store.fc7.shape:
-        raise UserError(f"{store.path} holds FC7 of shape {store.fc7.shape}, the queries' is {queries.fc7.shape}")
-    distributions = normalise(store.fc6, how, predicted=store.predicted, fc7=store.fc7)
+    check_sizes(queries.fc7, store)
+    distributions = Distributions(store.fc6, how, predicted=store.fc7_rows, fc7=store.fc7)[:]
     size = max(1, _PAIRS // len(store))
     for start in range(0, len(queries.labels), size):
         block = slice(start, start + size)
         predicted = queries.predicted[block]
-        asked = normalise(queries.fc6[block], how, predicted=predicted, fc7=queries.fc7)
+        asked = Distributions(queries.fc6[block], how, predicted=predicted, fc7=queries.fc7)[:]
         geometric = np.array([geometric_distance(measures, store.geometry) for measures in queries.geometry[block]])
         yield Comparison(
             block, divergence_matrix(asked, distributions), geometric, predicted[:, None] == store.predicted[None]

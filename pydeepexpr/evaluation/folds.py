@@ -47,7 +47,7 @@ def write_report(out: Path, registered: Sequence[Path], folds: int) -> str:
         "persons": persons,
         "iterations": [card.get("iterations") for card in cards],
         "seconds": _seconds(out),
-        "models": [store.meta["model"] for store in stores],
+        "models": [store.model.record() for store in stores],
         "registered": [folder.resolve().name for folder in registered],
         "provenance": provenance(),
     }

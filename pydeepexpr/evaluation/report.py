@@ -20,7 +20,15 @@ from pydeepexpr.persons import independence, why_persons_mix
 from pydeepexpr.retrieval import DEFAULT_NORMALISATION
 from pydeepexpr.stores import open_stores
 
-__all__ = ["print_queries", "report_recognition", "report_retrieval", "report_table1"]
+__all__ = [
+    "File",
+    "open_queries",
+    "print_queries",
+    "report_recognition",
+    "report_retrieval",
+    "report_table1",
+    "write_results",
+]
 
 File = str | os.PathLike
 
@@ -62,9 +70,9 @@ def report_recognition(
             "give the rejects of the same split (--rejects, --under)"
         )
     unnamed = _unnamed_persons(opened)
-    record = {**result.record(), "why_persons_mix": unnamed, "model": opened.meta["model"]}
+    record = {**result.record(), "why_persons_mix": unnamed, "models": [model.record() for model in opened.models]}
     text = result.markdown() + (f"\n{independence(unnamed).capitalize()}.\n" if unnamed else "")
-    _write({**record, "store": opened.meta["provenance"]}, text, json, markdown)
+    write_results({**record, "store": [part["provenance"] for part in opened.parts]}, text, json, markdown)
     if figure:
         confusion_figure(result, figure, title)
     return text
@@ -92,6 +100,7 @@ def report_retrieval(
     alpha: float = 1.0,
     beta: float = 1.0,
     sort_by: str = "geometric",
+    within: str = "label",
     siblings: bool = False,
     device: str = "auto",
     json: File | None = None,
@@ -113,31 +122,36 @@ def report_retrieval(
         The network that looks at the photographs of a list.
     top : int
         How many matches are looked at.
-    normalise, alpha, beta, sort_by, siblings
+    normalise, alpha, beta, sort_by, within, siblings
         As `pipeline.Retriever` has them, with any number of normalisations.
     device : {'auto', 'cpu', 'cuda'}
     json, markdown : path, optional
         What to write.
     """
     opened = open_stores(stores)
-    asked, missed = _open_queries(queries, root, model, deploy, device)
+    asked, missed = open_queries(queries, root, model, deploy, device)
     settings = []
     for how in normalise:
         for weight in (0.0, beta) if beta else (0.0,):
-            options = {"how": how, "alpha": alpha, "beta": weight, "sort_by": sort_by, "siblings": siblings}
+            options = {"alpha": alpha, "beta": weight, "sort_by": sort_by, "within": within}
             shares = {
-                name: retrieval_shares(asked, store, top, **options).with_misses(missed.values())
+                name: retrieval_shares(asked, store, top, how=how, siblings=siblings, **options).with_misses(
+                    missed.values()
+                )
                 for name, store in opened.items()
             }
-            settings.append({"normalisation": how, "alpha": alpha, "beta": weight, **_means(shares)})
+            settings.append({"normalisation": how, **options, **_means(shares)})
     record = {
         "model": {"name": asked.model.name, "sha256": asked.model.sha256},
-        "stores": {name: {"rows": len(store), "model": store.meta["model"]} for name, store in opened.items()},
+        "stores": {
+            name: {"rows": len(store), "models": [model.record() for model in store.models]}
+            for name, store in opened.items()
+        },
         "without_face": list(missed),
         "settings": settings,
     }
     table = _retrieval_table(settings, top, sum(map(len, opened.values())))
-    _write(record, table, json, markdown)
+    write_results(record, table, json, markdown)
     return table
 
 
@@ -168,11 +182,11 @@ def report_table1(
     result = table1(queries, stores, normalise, siblings=siblings)
     record = {
         "normalisation": normalise,
-        "model": queries.meta["model"],
-        "stores": {name: store.meta["model"] for name, store in stores.items()},
+        "model": queries.model.record(),
+        "stores": {name: [model.record() for model in store.models] for name, store in stores.items()},
         **result.record(),
     }
-    _write(record, result.markdown(), json, markdown)
+    write_results(record, result.markdown(), json, markdown)
     return result.markdown()
 
 
@@ -191,10 +205,26 @@ def print_queries(
     return header + "\n".join(names)
 
 
-def _open_queries(
+def open_queries(
     queries: File, root: File | None, model: File, deploy: File | None, device: str
 ) -> tuple[Described, dict[str, int]]:
-    """Return the queries, and the labels of those in which no face was found, by name."""
+    """Return the queries, and the labels of those in which no face was found, by name.
+
+    Parameters
+    ----------
+    queries : path
+        A list of photographs, whose folders name the expressions; or a feature store.
+    root : path, optional
+        Where the names of a list start from.
+    model, deploy : path
+        The network that looks at the photographs of a list.
+    device : {'auto', 'cpu', 'cuda'}
+
+    Raises
+    ------
+    UserError
+        If a list has no root, or a photograph is missing.
+    """
     if (Path(queries) / "meta.json").is_file():
         return FeatureStore.open(queries), {}
     if root is None:
@@ -247,7 +277,8 @@ def _retrieval_table(settings: Sequence[dict[str, Any]], top: int, rows: int) ->
     return "\n".join(lines) + "\n"
 
 
-def _write(record: dict[str, Any], table: str, json: File | None, markdown: File | None) -> None:
+def write_results(record: dict[str, Any], table: str, json: File | None, markdown: File | None) -> None:
+    """Write an evaluation's numbers, with their provenance, and its table, where files for them were named."""
     if json:
         write_json(json, {**record, "provenance": provenance()})
     if markdown:

@@ -110,6 +110,7 @@ def retrieval_shares(
     alpha: float = 1.0,
     beta: float = 1.0,
     sort_by: str = "geometric",
+    within: str = "label",
     siblings: bool = False,
 ) -> RetrievalShares:
     """Retrieve for every labelled query and count matches that carry its true label.
@@ -123,7 +124,7 @@ def retrieval_shares(
     store : FeatureStore
     k : int
         How many matches are looked at.
-    how, alpha, beta, sort_by, siblings
+    how, alpha, beta, sort_by, within, siblings
         As `pipeline.Retriever` has them.
 
     Raises
@@ -131,7 +132,7 @@ def retrieval_shares(
     UserError
         If no query has a label, the models do not fit, or the store holds fewer than `k` images.
     """
-    check_refinement(alpha, beta, sort_by)
+    check_refinement(alpha, beta, sort_by, within)
     if not 1 <= k <= len(store):
         raise UserError(f"cannot return the top {k}: {store.path} holds {len(store)} images")
     labels = np.asarray(queries.labels)
@@ -149,7 +150,8 @@ def retrieval_shares(
             strict=True,
         ):
             order = np.argsort(divergence, kind="stable")
-            order = refine(order, divergence, geometric, matched, alpha=alpha, beta=beta, sort_by=sort_by)
+            sorts = matched | (within == "store")
+            order = refine(order, divergence, geometric, sorts, alpha=alpha, beta=beta, sort_by=sort_by)
             row[:] = store.labels[order[:k]] == label
     classified = np.asarray(queries.predicted) == labels
     return RetrievalShares(labels[known], classified[known], hits[known, 0], hits[known].mean(axis=1), k)

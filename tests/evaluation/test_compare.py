@@ -55,5 +55,5 @@ def test_what_does_not_fit_is_refused(tiny):
     stranger = dataclasses.replace(tiny.store.model, sha256="0" * 64)
     with pytest.raises(UserError, match="neither descends from"):
         next(compare(queries(model=stranger), tiny.store))
-    with pytest.raises(UserError, match=r"FC7 of shape \(7, 16\), the queries' is \(7, 8\)"):
+    with pytest.raises(UserError, match="has 16 features and 7 classes, the queries have 8 and 7"):
         next(compare(queries(fc7=np.ones((7, 8))), tiny.store))

@@ -2,9 +2,7 @@
 
 import dataclasses
 import json
-import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -18,7 +16,7 @@ from pydeepexpr.evaluation.report import print_queries, report_recognition, repo
 from pydeepexpr.evaluation.retrieval import RetrievalShares, look_at_queries, pick_queries, retrieval_shares
 from pydeepexpr.evaluation.table1 import table1
 from pydeepexpr.expressions import EXPRESSIONS
-from pydeepexpr.features import FeatureStore
+from pydeepexpr.features import FeatureStore, write_store
 from pydeepexpr.files import read_names
 from pydeepexpr.pipeline import Query, Retriever
 
@@ -44,14 +42,16 @@ def test_shares_by_hand():
 
 @pytest.mark.parametrize("how", ["l1", "class-weight"])
 @pytest.mark.parametrize("beta", [0.0, 1.0])
-def test_what_is_counted_is_what_is_retrieved(tiny, how, beta):
+@pytest.mark.parametrize("within", ["label", "store"])
+def test_what_is_counted_is_what_is_retrieved(tiny, how, beta, within):
     """The images of the store as queries, one by one through the retriever that people use."""
     store = tiny.store
-    shares = retrieval_shares(store, store, 5, how=how, beta=beta)
-    retriever = Retriever(tiny.recogniser, store, how=how, beta=beta)
+    shares = retrieval_shares(store, store, 5, how=how, beta=beta, within=within)
+    retriever = Retriever(store, tiny.recogniser, how=how, beta=beta, within=within)
     nothing = np.empty(0)
     for row in range(len(store)):
-        query = Query("", nothing, nothing, nothing, store.geometry[row], store.fc6[row], store.prob[row], False, 0)
+        seen = (nothing, nothing, nothing, store.geometry[row], 1.0, 0.0, store.fc6[row], store.prob[row])
+        query = Query("", *seen, stand_in=False)
         hits = [match.label == store.labels[row] for match in retriever.retrieve(query, 5)]
         assert shares.first[row] == hits[0] and shares.share[row] == np.mean(hits)
     np.testing.assert_array_equal(shares.classified, store.predicted == store.labels)
@@ -67,6 +67,11 @@ def test_queries_without_a_label_do_not_count(tiny):
         retrieval_shares(queries, tiny.store, 5)
 
 
+def test_an_unknown_reach(tiny):
+    with pytest.raises(UserError, match="cannot sort matches within 'face'; use one of: label, store"):
+        retrieval_shares(tiny.store, tiny.store, 5, within="face")
+
+
 @pytest.mark.parametrize("k", [0, 24])
 def test_more_matches_than_images(tiny, k):
     with pytest.raises(UserError, match=f"cannot return the top {k}: .* holds 23 images"):
@@ -79,7 +84,7 @@ def photographs(tiny, tmp_path, monkeypatch):
 
     def analyse(image, *, cropped=False, alignment="affine"):
         box, geometry = np.zeros(4), np.full(9, 0.5)
-        face = SimpleNamespace(registered=image, box=box, geometry=geometry, stand_in=False)
+        face = faces.Face(image, box, 1.0, np.zeros((49, 2)), geometry, np.eye(2, 3), 2.0, stand_in=False)
         return [face] if image.any() else []
 
     monkeypatch.setattr(faces, "analyse", analyse)
@@ -129,12 +134,10 @@ def test_the_report_on_retrieval(tiny, photographs, tmp_path):
 def cast(tiny, tmp_path):
     """Two characters: models fine-tuned from the tiny one, with fewer images and with other labels."""
     for name, rows in (("mery", 20), ("ray", 23)):
-        shutil.copytree(tiny.store.path, tmp_path / "cast" / name)
-        meta = tmp_path / "cast" / name / "meta.json"
-        record = json.loads(meta.read_text())
-        record["rows"] = rows
-        record["model"] = {"name": name, "sha256": name * 8, "ancestry": [tiny.recogniser.identity.sha256]}
-        meta.write_text(json.dumps(record))
+        store, own = tiny.store, tiny.recogniser.identity
+        model = dataclasses.replace(own, name=name, sha256=name * 8, ancestry=(own.sha256,))
+        with write_store(tmp_path / "cast" / name, model, store.fc7) as writer:
+            writer.append(store.fc6[:rows], store.prob[:rows], store.geometry[:rows], store.rows.slice(0, rows))
     return [tmp_path / "cast" / "mery", tmp_path / "cast" / "ray"]
 
 

@@ -22,10 +22,12 @@ class Images(SimpleNamespace):
         super().__init__(
             labels=np.array(labels),
             predicted=np.array(predicted),
+            fc7_rows=np.array(predicted),
             fc6=np.array(fc6, dtype=np.float32),
             geometry=np.array(geometry),
             fc7=np.ones((7, 2)),
             model=ModelIdentity("human", "a", (), {}),
+            models=(ModelIdentity("human", "a", (), {}),),
             path="store",
         )
 
