@@ -1,89 +1,53 @@
-"""What a person calls on a photograph: detect, register, FC6, normalise, rank, refine. Composed here and nowhere else.
+"""What a person calls on an image: detect, register, FC6, normalise, rank, refine. Composed here and nowhere else.
 
 Examples
 --------
->>> recogniser = Recogniser("models/human.caffemodel")  # doctest: +SKIP
->>> retriever = Retriever(recogniser, FeatureStore.open("stores/mery"))  # doctest: +SKIP
->>> for match in retriever.retrieve(retriever.look("photo.jpg"), 10):  # doctest: +SKIP
-...     print(match.rank, match.source, match.divergence)
+The three frames of Tilda whose expression comes closest to that of Eileen Collins, as NASA photographed her:
+
+>>> from skimage.data import astronaut
+>>> retriever = Retriever("models/stores/tilda", "models/human.caffemodel", device="cpu")
+>>> for match in retriever.query(astronaut()[..., ::-1], k=3):
+...     print(match.rank, match.source)
+1 tilda/tilda_joy/tilda_joy_85.png
+2 tilda/tilda_joy/tilda_joy_84.png
+3 tilda/tilda_joy/tilda_joy_83.png
 """
 
 import dataclasses
 import os
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pydeepexpr import paths
 from pydeepexpr.errors import UserError
 from pydeepexpr.features import FeatureStore
-from pydeepexpr.images import read_image
-from pydeepexpr.lineage import check_kin
+from pydeepexpr.lineage import check_kin, check_sizes
+from pydeepexpr.queries import KINDS, Image, NoFaceError, Query, look, look_at_all
 from pydeepexpr.recogniser import Recogniser
 from pydeepexpr.retrieval import (
     DEFAULT_NORMALISATION,
+    Distributions,
+    Index,
     check_refinement,
     geometric_distance,
     normalise,
     phi,
-    rank,
     refine,
 )
+from pydeepexpr.workers import available_memory
 
-if TYPE_CHECKING:
-    from pydeepexpr.faces import Face
-
-__all__ = ["KINDS", "FeatureStore", "Match", "NoFaceError", "Query", "Ranking", "Recogniser", "Retriever", "look"]
-
-#: What a query may be: a photograph of anything, in which the face is detected and registered; a photograph that is
-#: a face already, whole if none is detected; a character's frame, registered as such frames are for training, by
-#: position, size and roll, and whole if no face is detected; an image that the network shall see whole in any case.
-KINDS = ("photograph", "cropped", "character", "as-is")
-
-
-class NoFaceError(UserError):
-    """A photograph shows no face."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Query:
-    """A photograph's face as the network and the geometry see it.
-
-    Attributes
-    ----------
-    name : str
-        The path it was read from, as given.
-    photograph : (H, W, 3) uint8 array
-        BGR, upright.
-    face : (256, 256, 3) uint8 array
-        BGR, registered.
-    box : (4,) array
-        Left, top, right, bottom of the face in the photograph's pixels.
-    geometry : (9,) array
-        Geometric measures, NaN where unknown.
-    fc6 : (D,) float32 array
-        Features, ≥ 0.
-    prob : (C,) float32 array
-        Class probabilities.
-    stand_in : bool
-        No face was found and the whole image stands in for it.
-    others : int
-        How many further, fainter faces the photograph shows.
-    """
-
-    name: str
-    photograph: np.ndarray
-    face: np.ndarray
-    box: np.ndarray
-    geometry: np.ndarray
-    fc6: np.ndarray
-    prob: np.ndarray
-    stand_in: bool
-    others: int
-
-    @property
-    def predicted(self) -> int:
-        """The label of the highest probability."""
-        return int(np.argmax(self.prob))
+__all__ = [
+    "KINDS",
+    "FeatureStore",
+    "Match",
+    "NoFaceError",
+    "Query",
+    "Ranking",
+    "Recogniser",
+    "Retriever",
+    "look",
+    "look_at_all",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,121 +110,88 @@ class Ranking:
     phi: np.ndarray
 
 
-def look(recogniser: Recogniser, path: str | os.PathLike, kind: str = "photograph") -> Query:
-    """Read a photograph, or a character's frame, and describe its face.
-
-    Parameters
-    ----------
-    recogniser : Recogniser
-    path : path
-        An image file; what is transparent counts as black.
-    kind : {'photograph', 'cropped', 'character', 'as-is'}
-        What it shows and how the face is brought before the network (`KINDS`). Where no face is detected there is no
-        geometry either.
-
-    Raises
-    ------
-    UserError
-        If the file is no image.
-    NoFaceError
-        If a photograph shows no face.
-    """
-    if kind not in KINDS:
-        raise UserError(f"no query is of the kind {kind!r}; use one of: {', '.join(KINDS)}")
-    try:
-        image = read_image(path)
-    except UserError as error:
-        raise UserError(f"cannot read the photograph {os.fspath(path)}: {error}") from None
-    found = _find_faces(image, kind)
-    if not found:
-        raise NoFaceError(
-            f"no face found in {os.fspath(path)}; give a photograph in which one face looks to the front and fills "
-            "at least a fifth of the height, --cropped for an image that is a face already, or --character for a "
-            "character's frame"
-        )
-    face = found[0]
-    fc6, prob = recogniser.features([face.registered])
-    return Query(
-        name=os.fspath(path),
-        photograph=image,
-        face=face.registered,
-        box=np.asarray(face.box, dtype=np.float64),
-        geometry=np.asarray(face.geometry, dtype=np.float64),
-        fc6=fc6[0],
-        prob=prob[0],
-        stand_in=face.stand_in,
-        others=len(found) - 1,
-    )
-
-
-def _find_faces(image: np.ndarray, kind: str) -> "list[Face]":
-    from pydeepexpr import faces
-
-    if kind in ("photograph", "cropped"):
-        return faces.analyse(image, cropped=kind == "cropped")
-    # A plain detection first: `cropped` asks for a person's proportions, which a character need not have.
-    alignment = faces.CHARACTER_ALIGNMENT if kind == "character" else "none"
-    return faces.analyse(image, alignment=alignment) or faces.analyse(image, cropped=True, alignment=alignment)
-
-
 class Retriever:
     """Ranks a store for queries.
 
     Parameters
     ----------
-    recogniser : Recogniser
-        The queries' network.
-    store : FeatureStore
+    store : FeatureStore or path
         What is searched. Its model and the queries' must be kin (`lineage.check_kin`).
+    model : Recogniser or path
+        The queries' network, or its `.caffemodel`.
     how : {'l1', 'softmax', 'class-weight'}
         The normalisation (`retrieval.normalise`).
     alpha, beta : float
         Weights of φ. With β = 0 geometry has no say.
     sort_by : {'geometric', 'phi'}
-        What matches of the query's predicted label are sorted by (`retrieval.refine`).
+        What matches are sorted by (`retrieval.refine`).
+    within : {'label', 'store'}
+        How far that sort reaches: the matches of the query's predicted label, or the whole store whatever the label.
     siblings : bool
         Accept a store whose model and the queries' were both fine-tuned from a third (`lineage.check_kin`).
+    device : {'auto', 'cpu', 'cuda'}
+        Where a network that is given as a path runs.
 
     Raises
     ------
     UserError
-        If models or pixel transforms do not fit, or an option is not known.
+        If a file is missing, models or pixel transforms do not fit, or an option is not known.
     """
 
     def __init__(
         self,
-        recogniser: Recogniser,
-        store: FeatureStore,
+        store: FeatureStore | str | os.PathLike,
+        model: Recogniser | str | os.PathLike,
         *,
         how: str = DEFAULT_NORMALISATION,
         alpha: float = 1.0,
         beta: float = 1.0,
         sort_by: str = "geometric",
+        within: str = "label",
         siblings: bool = False,
+        device: str = "auto",
     ) -> None:
-        check_refinement(alpha, beta, sort_by)
-        check_kin(recogniser.identity, store, siblings=siblings)
-        if recogniser.fc7.shape != store.fc7.shape:
-            raise UserError(f"{store.path} holds FC7 of shape {store.fc7.shape}, the query's is {recogniser.fc7.shape}")
-        self.recogniser, self.store = recogniser, store
-        self.how, self.alpha, self.beta, self.sort_by = how, alpha, beta, sort_by
-        self._distributions = normalise(store.fc6, how, predicted=store.predicted, fc7=store.fc7)
+        check_refinement(alpha, beta, sort_by, within)
+        if isinstance(store, str | os.PathLike):
+            store = FeatureStore.open(paths.find(store))
+        if isinstance(model, str | os.PathLike):
+            model = Recogniser(model, device=device)
+        check_kin(model.identity, store, siblings=siblings)
+        check_sizes(model.fc7, store)
+        self.store, self.recogniser = store, model
+        self.how, self.alpha, self.beta, self.sort_by, self.within = how, alpha, beta, sort_by, within
+        lazy = Distributions(store.fc6, how, predicted=store.fc7_rows, fc7=store.fc7)
+        self._distributions = lazy[:] if lazy.nbytes <= available_memory() // 2 else lazy
+        self._index = Index(self._distributions)
 
-    def look(self, path: str | os.PathLike, kind: str = "photograph") -> Query:
-        """Read a query with this retriever's network; see `look`."""
-        return look(self.recogniser, path, kind)
+    def query(self, image: Image, k: int = 10, kind: str = "photograph") -> list[Match]:
+        """Return the k images of the store that carry the expression of an image's best face, best first.
+
+        Parameters
+        ----------
+        image : path, or (H, W, 3) uint8 array
+            An image file, or BGR pixels.
+        k : int
+            1…N.
+        kind : {'photograph', 'cropped', 'character', 'as-is'}
+            What the image shows (`queries.KINDS`): a character's frame asks as a photograph does.
+
+        Raises
+        ------
+        UserError
+            If the file is no image, or there are fewer than `k` images.
+        NoFaceError
+            If a photograph shows no face.
+        """
+        return self.retrieve(look(self.recogniser, image, kind), k)
 
     def rank(self, query: Query) -> Ranking:
-        """Rank the whole store: by Jensen–Shannon divergence, then by geometry within the predicted label."""
-        distribution = normalise(
-            query.fc6[None], self.how, predicted=np.array([query.predicted]), fc7=self.recogniser.fc7
-        )[0]
-        by_divergence, distances = rank(distribution, self._distributions)
-        divergence = np.empty(len(distances))
-        divergence[by_divergence] = distances
+        """Rank the whole store: by Jensen–Shannon divergence, then by geometry as far as that reaches."""
+        divergence = self._index.divergences(self._distribution(query))[0]
+        by_divergence = np.argsort(divergence, kind="stable")
         geometric = geometric_distance(query.geometry, self.store.geometry)
         weighted = phi(divergence, geometric, self.alpha, self.beta)
-        matched = self.store.predicted == query.predicted
+        matched = (self.store.predicted == query.predicted) | (self.within == "store")
         order = refine(
             by_divergence, divergence, geometric, matched, alpha=self.alpha, beta=self.beta, sort_by=self.sort_by
         )
@@ -269,26 +200,55 @@ class Retriever:
     def retrieve(self, query: Query, k: int) -> list[Match]:
         """Return the k best matches, best first.
 
-        The whole store is ranked and refined, not the first k alone: the best match may come from far behind.
+        Where geometry has a say the whole store is ranked and refined, not the first k alone: the best match may come
+        from far behind. Where it has none, the nearest are found without a look at most of the store.
         """
         if not 1 <= k <= len(self.store):
             raise UserError(f"cannot return the top {k}: {self.store.path} holds {len(self.store)} images")
-        ranking = self.rank(query)
+        if self.beta:
+            return self.matches_at(self.rank(query), np.arange(k))
+        rows, divergence = (found[0] for found in self._index.search(self._distribution(query), k))
+        geometric = geometric_distance(query.geometry, self.store.geometry[rows])
+        ranks = np.arange(1, k + 1)
+        return self._matches(rows, ranks, ranks, divergence, geometric, phi(divergence, geometric, self.alpha, 0.0))
+
+    def matches_at(self, ranking: Ranking, places: np.ndarray) -> list[Match]:
+        """Return what stands at some places of a ranking, the first being place 0, in the order given."""
         js_rank = np.empty(len(self.store), dtype=np.int64)
         js_rank[ranking.by_divergence] = np.arange(1, len(self.store) + 1)
-        rows = ranking.order[:k]
+        rows = ranking.order[places]
+        distances = ranking.divergence[rows], ranking.geometric[rows], ranking.phi[rows]
+        return self._matches(rows, places + 1, js_rank[rows], *distances)
+
+    def _distribution(self, query: Query) -> np.ndarray:
+        return normalise(query.fc6[None], self.how, predicted=np.array([query.predicted]), fc7=self.recogniser.fc7)
+
+    def distributions(self, rows: np.ndarray) -> np.ndarray:
+        """Return the normalised features of some rows of the store, (n, D)."""
+        return self._distributions[rows]
+
+    def _matches(
+        self,
+        rows: np.ndarray,
+        ranks: np.ndarray,
+        js_ranks: np.ndarray,
+        divergence: np.ndarray,
+        geometric: np.ndarray,
+        weighted: np.ndarray,
+    ) -> list[Match]:
         names = self.store.rows.select(["key", "path", "source"]).take(rows).to_pylist()
+        numbers = zip(rows, ranks, js_ranks, divergence, geometric, weighted, names, strict=True)
         return [
             Match(
-                rank=place,
+                rank=int(rank),
                 row=int(row),
-                divergence=float(ranking.divergence[row]),
-                geometric=float(ranking.geometric[row]),
-                phi=float(ranking.phi[row]),
-                js_rank=int(js_rank[row]),
+                divergence=float(js),
+                geometric=float(geo),
+                phi=float(both),
+                js_rank=int(js_rank),
                 predicted=int(self.store.predicted[row]),
                 label=int(self.store.labels[row]),
                 **name,
             )
-            for place, (row, name) in enumerate(zip(rows, names, strict=True), 1)
+            for row, rank, js_rank, js, geo, both, name in numbers
         ]

@@ -1,18 +1,20 @@
-"""Frames of a video file, decoded as a stream: one frame in memory, however long the video."""
+"""Frames of video files and cameras, read as a stream: one frame in memory, however long the video."""
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import av
+import cv2
 import numpy as np
 
 from pydeepexpr.errors import UserError
 
-__all__ = ["VIDEO_SUFFIXES", "Frame", "VideoFrame", "frame_count", "read_video"]
+__all__ = ["VIDEO_SUFFIXES", "Frame", "VideoFrame", "frame_count", "read_camera", "read_video"]
 
 #: Endings of the names of video files, in lower case.
 VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"})
@@ -61,6 +63,39 @@ def frame_count(path: str | os.PathLike) -> int:
     """
     with _readable(), av.open(os.fspath(path)) as container:
         return sum(1 for packet in container.demux(_video_stream(container)) if packet.size)
+
+
+def read_camera(number: int = 0) -> Iterator[Frame]:
+    """Yield what a camera sees, until it is unplugged; a frame's time is counted from the first one.
+
+    Parameters
+    ----------
+    number : int
+        As the system counts its cameras, from 0.
+
+    Raises
+    ------
+    UserError
+        If there is no such camera, or it gives no pictures.
+    """
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # the error below says it
+    camera = cv2.VideoCapture(number)
+    try:
+        if not camera.isOpened():
+            raise UserError(f"there is no camera {number}, or another program uses it")
+        started, count = None, 0
+        while True:
+            there, image = camera.read()
+            if not there:
+                if not count:
+                    raise UserError(f"the camera {number} gives no pictures")
+                return
+            now = time.monotonic()
+            started = now if started is None else started
+            yield Frame(count, now - started, image)
+            count += 1
+    finally:
+        camera.release()
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ def cast(tiny, tmp_path):
         shutil.copytree(tiny.store.path, tmp_path / "cast" / name)
         meta = tmp_path / "cast" / name / "meta.json"
         record = json.loads(meta.read_text())
-        record["model"] = {"name": name, "sha256": name * 8, "ancestry": [tiny.recogniser.identity.sha256]}
+        record["models"][0] |= {"name": name, "sha256": name * 8, "ancestry": [tiny.recogniser.identity.sha256]}
         meta.write_text(json.dumps(record))
     return tmp_path / "cast"
 
@@ -142,7 +142,7 @@ def truncated(store: Path) -> None:
 
 def stranger(store: Path) -> None:
     meta = json.loads((store / "meta.json").read_text())
-    meta["model"]["sha256"] = "0" * 64
+    meta["models"][0]["sha256"] = "0" * 64
     (store / "meta.json").write_text(json.dumps(meta))
 
 
@@ -153,7 +153,7 @@ def other_pixels(store: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "damage", "message"),
     [
-        (["absent.png"], None, "cannot read the photograph absent.png: there is no such file"),
+        (["absent.png"], None, "there is no file or folder absent.png"),
         (["query.png", "--top", "24"], None, "cannot return the top 24"),
         (["query.png", "--top", "0"], None, "cannot return the top 0"),
         (["query.png", "--alpha", "-1"], None, "alpha must be"),

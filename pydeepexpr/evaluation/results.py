@@ -18,6 +18,7 @@ __all__ = [
     "draw_sheet",
     "record_of",
     "record_of_cast",
+    "settings_of",
     "table_of",
     "table_of_cast",
 ]
@@ -45,7 +46,7 @@ def table_of_cast(query: Query, found: Mapping[str, Sequence[Match]]) -> str:
 def record_of(retriever: Retriever, results: Sequence[Result]) -> dict[str, Any]:
     """Return everything about a retrieval, ready for JSON: unknown distances and labels are null."""
     return {
-        **_settings(retriever),
+        **settings_of(retriever),
         "store": _store_record(retriever),
         "queries": [
             {**_query_record(query), "matches": [_match_record(match) for match in matches]}
@@ -65,7 +66,7 @@ def record_of_cast(retrievers: Mapping[str, Retriever], results: Sequence[CastRe
     results : sequence of (Query, dict of str to list of Match)
     """
     return {
-        **_settings(next(iter(retrievers.values()))),
+        **settings_of(next(iter(retrievers.values()))),
         "stores": {name: _store_record(retriever) for name, retriever in retrievers.items()},
         "queries": [
             {
@@ -134,6 +135,8 @@ def draw_cast_sheet(
 
 def _query_tile(query: Query, letters: int) -> Tile:
     name = os.path.basename(query.name)
+    if query.number:
+        name = f"face {query.number + 1} of {name}"
     lines = (f"{EXPRESSIONS[query.predicted]}  {query.prob[query.predicted]:.2f}", _shorten(name, letters))
     return Tile(query.face, query.predicted, lines=lines, name=name)
 
@@ -155,7 +158,8 @@ def _note(retriever: Retriever, shows_phi: bool = True) -> str:
     if not retriever.beta:
         return f"{said} divergence alone."
     key = "geometric distance" if retriever.sort_by == "geometric" else "φ"
-    said += f"; matches of the query’s predicted expression re-sorted by {key}."
+    reach = "matches of the query’s predicted expression" if retriever.within == "label" else "all"
+    said += f"; {reach} re-sorted by {key}."
     if shows_phi or retriever.sort_by == "phi":
         said += f" φ = {retriever.alpha:g}·JS + {retriever.beta:g}·geo."
     return said
@@ -175,11 +179,13 @@ def _headline(query: Query) -> str:
     if query.stand_in:
         said += ", no face found: the whole image taken, no geometry"
     if query.others:
-        said += f", the best of {query.others + 1} faces"
+        which = f"face {query.number + 1}" if query.number else "the best"
+        said += f", {which} of {query.others + 1} faces"
     return said
 
 
-def _settings(retriever: Retriever) -> dict[str, Any]:
+def settings_of(retriever: Retriever) -> dict[str, Any]:
+    """Return what decides about a ranking, ready for JSON."""
     model = retriever.recogniser.identity
     return {
         "model": {"name": model.name, "sha256": model.sha256},
@@ -187,12 +193,13 @@ def _settings(retriever: Retriever) -> dict[str, Any]:
         "alpha": retriever.alpha,
         "beta": retriever.beta,
         "sort_by": retriever.sort_by if retriever.beta else None,
+        "within": retriever.within if retriever.beta else None,
     }
 
 
 def _store_record(retriever: Retriever) -> dict[str, Any]:
     store = retriever.store
-    return {"path": os.fspath(store.path), "rows": len(store), "model": store.meta["model"]}
+    return {"path": os.fspath(store.path), "rows": len(store), "models": [model.record() for model in store.models]}
 
 
 def _query_record(query: Query) -> dict[str, Any]:
@@ -203,6 +210,7 @@ def _query_record(query: Query) -> dict[str, Any]:
         "box": [float(edge) for edge in query.box],
         "geometry": [_or_none(measure) for measure in query.geometry],
         "stand_in": query.stand_in,
+        "face": query.number,
         "faces": query.others + 1,
     }
 

@@ -7,7 +7,7 @@ in pixels, 0 being the centre of the first pixel; boxes are left, top, right, bo
 
 from pydeepexpr.faces.analyse import Face, analyse, face_at
 from pydeepexpr.faces.average import average_face
-from pydeepexpr.faces.detect import Detection, detect
+from pydeepexpr.faces.detect import Detection, confidence, detect, merit
 from pydeepexpr.faces.geometry import GEOMETRY, geometry
 from pydeepexpr.faces.landmarks import NUM_LANDMARKS, find_landmarks
 from pydeepexpr.faces.model import LANDMARK_LICENCE, landmark_model_path
@@ -37,6 +37,7 @@ __all__ = [
     "Face",
     "analyse",
     "average_face",
+    "confidence",
     "detect",
     "face_at",
     "find_landmarks",
@@ -44,6 +45,7 @@ __all__ = [
     "geometry",
     "landmark_model_path",
     "mean_face",
+    "merit",
     "register_face",
     "registration_matrix",
     "whole_image",

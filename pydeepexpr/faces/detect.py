@@ -10,7 +10,7 @@ import numpy as np
 
 from pydeepexpr.faces.image import check_image
 
-__all__ = ["Detection", "detect"]
+__all__ = ["Detection", "confidence", "detect", "merit"]
 
 # dlib's HOG detector looks for faces of 80 pixels and more. The limits bring a face that fills a small image above
 # that size, and keep a large photograph affordable: there a face needs a thirteenth of the longer side.
@@ -38,8 +38,7 @@ def _detector() -> "dlib.fhog_object_detector":
 def detect(image: np.ndarray, *, threshold: float = 0.0, cropped: bool = False) -> list[Detection]:
     """Return the frontal faces in an image, the best first.
 
-    The best is the largest among the credible: faces are ordered by area times confidence, the logistic function of
-    four times the score.
+    The best is the largest among the credible: faces are ordered by `merit`.
 
     Parameters
     ----------
@@ -74,7 +73,7 @@ def detect(image: np.ndarray, *, threshold: float = 0.0, cropped: bool = False) 
     found = _search(grey, scale, threshold)
     if not found and not cropped and affordable > scale:
         found = _search(grey, min(2 * scale, affordable), threshold)
-    return sorted(found, key=_merit, reverse=True)
+    return sorted(found, key=lambda one: merit(*one), reverse=True)
 
 
 def _search(grey: np.ndarray, scale: float, threshold: float) -> list[Detection]:
@@ -90,6 +89,12 @@ def _search(grey: np.ndarray, scale: float, threshold: float) -> list[Detection]
     return [Detection((e * factors).astype(np.float32), float(s)) for e, s in zip(edges, scores, strict=True)]
 
 
-def _merit(found: Detection) -> float:
-    left, top, right, bottom = found.box
-    return (right - left) * (bottom - top) / (1 + math.exp(-4 * found.score))
+def confidence(score: float) -> float:
+    """Return a detector's score as a number from 0 to 1: the logistic function of four times the score."""
+    return 1 / (1 + math.exp(-4 * score))
+
+
+def merit(box: np.ndarray, score: float) -> float:
+    """Return by how much a face is the one that is meant: its area times the confidence in it."""
+    left, top, right, bottom = box
+    return float((right - left) * (bottom - top) * confidence(score))

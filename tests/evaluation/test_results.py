@@ -25,8 +25,9 @@ from pydeepexpr.pipeline import Query, Retriever
 def results(tiny):
     fc6, prob = tiny.recogniser.features(tiny.faces[:1])
     geometry = np.array([*np.full(8, 0.5), 0.25])
-    query = Query("in/photo.jpg", tiny.faces[0], tiny.faces[0], np.zeros(4), geometry, fc6[0], prob[0], False, 2)
-    retriever = Retriever(tiny.recogniser, tiny.store)
+    seen = (tiny.faces[0], np.zeros(4), np.zeros((49, 2)), geometry, 1.0, 2.0, fc6[0], prob[0])
+    query = Query("in/photo.jpg", *seen, stand_in=False, others=2)
+    retriever = Retriever(tiny.store, tiny.recogniser)
     return retriever, [(query, retriever.retrieve(query, 23))]
 
 
