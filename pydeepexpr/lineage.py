@@ -113,7 +113,8 @@ def check_sizes(fc7: "np.ndarray", store: "FeatureStore") -> None:
     classes, features = len(store.fc7) // len(store.models), store.fc7.shape[1]
     if fc7.shape != (classes, features):
         raise UserError(
-            f"{store.path} has {features} features and {classes} classes, the queries have {fc7.shape[1]} and {len(fc7)}"
+            f"{store.path} has {features} features and {classes} classes, "
+            f"the queries have {fc7.shape[1]} and {len(fc7)}"
         )
 
 

@@ -34,7 +34,6 @@ from pydeepexpr.retrieval import (
     phi,
     refine,
 )
-from pydeepexpr.workers import available_memory
 
 __all__ = [
     "KINDS",
@@ -160,8 +159,7 @@ class Retriever:
         check_sizes(model.fc7, store)
         self.store, self.recogniser = store, model
         self.how, self.alpha, self.beta, self.sort_by, self.within = how, alpha, beta, sort_by, within
-        lazy = Distributions(store.fc6, how, predicted=store.fc7_rows, fc7=store.fc7)
-        self._distributions = lazy[:] if lazy.nbytes <= available_memory() // 2 else lazy
+        self._distributions = Distributions(store.fc6, how, predicted=store.fc7_rows, fc7=store.fc7).loaded()
         self._index = Index(self._distributions)
 
     def query(self, image: Image, k: int = 10, kind: str = "photograph") -> list[Match]:

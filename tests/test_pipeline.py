@@ -164,7 +164,7 @@ def test_without_geometry_the_first_k_are_those_of_the_whole_ranking(tiny, query
 
 def test_a_store_larger_than_memory_is_ranked_from_its_file(tiny, query, monkeypatch):
     in_memory = Retriever(tiny.store, tiny.recogniser)
-    monkeypatch.setattr("pydeepexpr.pipeline.available_memory", lambda: 100)
+    monkeypatch.setattr("pydeepexpr.retrieval.distributions.available_memory", lambda: 100)
     from_file = Retriever(tiny.store, tiny.recogniser)
     assert isinstance(in_memory._distributions, np.ndarray) and not isinstance(from_file._distributions, np.ndarray)
     found = [retriever.retrieve(query, 23) for retriever in (in_memory, from_file)]

@@ -8,7 +8,7 @@ import numpy as np
 
 from pydeepexpr.features import FeatureStore
 from pydeepexpr.lineage import ModelIdentity, check_kin, check_sizes
-from pydeepexpr.retrieval import DEFAULT_NORMALISATION, Distributions, divergence_matrix, geometric_distance
+from pydeepexpr.retrieval import DEFAULT_NORMALISATION, Distributions, Index, geometric_distance, normalise
 
 __all__ = ["Comparison", "Described", "compare"]
 
@@ -86,13 +86,11 @@ def compare(
     """
     check_kin(queries.model, store, siblings=siblings)
     check_sizes(queries.fc7, store)
-    distributions = Distributions(store.fc6, how, predicted=store.fc7_rows, fc7=store.fc7)[:]
+    index = Index(Distributions(store.fc6, how, predicted=store.fc7_rows, fc7=store.fc7).loaded())
     size = max(1, _PAIRS // len(store))
     for start in range(0, len(queries.labels), size):
         block = slice(start, start + size)
         predicted = queries.predicted[block]
-        asked = Distributions(queries.fc6[block], how, predicted=predicted, fc7=queries.fc7)[:]
+        asked = normalise(queries.fc6[block], how, predicted=predicted, fc7=queries.fc7)
         geometric = np.array([geometric_distance(measures, store.geometry) for measures in queries.geometry[block]])
-        yield Comparison(
-            block, divergence_matrix(asked, distributions), geometric, predicted[:, None] == store.predicted[None]
-        )
+        yield Comparison(block, index.divergences(asked), geometric, predicted[:, None] == store.predicted[None])

@@ -3,6 +3,7 @@
 import numpy as np
 
 from pydeepexpr.retrieval.normalise import normalise
+from pydeepexpr.workers import available_memory
 
 __all__ = ["Distributions"]
 
@@ -41,13 +42,12 @@ class Distributions:
         """Rows and elements."""
         return self._features.shape
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes that all of them would take in memory."""
-        return 4 * self._features.size
-
     def __len__(self) -> int:
         return len(self._features)
+
+    def loaded(self) -> "np.ndarray | Distributions":
+        """Return them all as an array where half of the memory that is free has room for it, else themselves."""
+        return self[:] if 4 * self._features.size <= available_memory() // 2 else self
 
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
         features = self._features[rows]

@@ -21,6 +21,7 @@ __all__ = ["Index"]
 
 _PAIRS = 1 << 20  # queries times rows that are bounded together: 4 MiB of float32
 _FETCH = 1 << 13  # pairs whose rows are taken from a disk together: at most 16 MiB of 512 float32
+_MANY = 16  # queries for whose full rankings a compiled function pays, however few the rows
 _SEEDS = 32  # rows beyond k that are compared first, so that their k-th nearest says where to stop
 
 
@@ -140,7 +141,7 @@ class Index:
             0…ln 2, within 1e-13 of `jensen_shannon`; equal rows have equal values.
         """
         queries = self._checked(queries)
-        if self._is_small:
+        if self._is_small and len(queries) < _MANY:
             stored = self._rows[:]
             return np.array([jensen_shannon(query, stored) for query in queries]).reshape(len(queries), len(self))
         parts, start = [], 0

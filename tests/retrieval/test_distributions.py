@@ -20,6 +20,14 @@ def test_rows_are_normalised_as_all_are(how, rows):
     np.testing.assert_array_equal(found, normalise(features, how, **weights)[rows].astype(np.float32))
 
 
+def test_they_are_loaded_where_there_is_room(monkeypatch):
+    lazy = Distributions(np.ones((10, 4), np.float32), "l1")  # 160 bytes as float32
+    monkeypatch.setattr("pydeepexpr.retrieval.distributions.available_memory", lambda: 320)
+    np.testing.assert_array_equal(lazy.loaded(), np.full((10, 4), 0.25, np.float32))
+    monkeypatch.setattr("pydeepexpr.retrieval.distributions.available_memory", lambda: 319)
+    assert lazy.loaded() is lazy
+
+
 def test_what_cannot_be_normalised_is_named_when_it_is_asked_for():
     lazy = Distributions(np.array([[1.0, 2.0], [-1.0, 2.0]]), "l1")
     np.testing.assert_array_equal(lazy[:1], np.array([[1 / 3, 2 / 3]], np.float32))

@@ -117,7 +117,7 @@ def test_features_on_a_disk_are_searched_as_those_in_memory(tmp_path, how):
 @pytest.mark.parametrize("small", [0, 2048])
 def test_divergences_in_memory(small):
     rows = normalise(kinds()["sparse"]).astype(np.float32)
-    for count in (0, 1, 9):  # one and several are computed in two ways
+    for count in (0, 1, 9, 20):  # one, several and many are computed in ways of their own
         expected = np.array([jensen_shannon(row, rows) for row in rows[:count]]).reshape(count, 600)
         np.testing.assert_allclose(Index(rows, small=small).divergences(rows[:count]), expected, atol=1e-13)
 
