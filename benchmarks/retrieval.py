@@ -9,7 +9,8 @@ feature is 0; ours searches them once more without it. They take turns, --rounds
 are the medians of the rounds' own.
 
 `growth` is measured on rows of which those beyond the real ones are made of two real rows each, drawn and mixed at
-random, as key poses are mixed to frames. `disk` searches a file twice as large as the memory that its process may have.
+random, as key poses are mixed to frames. `disk` searches a file half as large again as the memory that its process may
+have.
 `scores` ranks and scores all rows for 10,000 queries, which takes ten minutes and more: it runs when it is named.
 """
 
@@ -297,7 +298,7 @@ def disk(stores: list[Path], rows: int, work: Path, rounds: int) -> None:
 
 
 def from_disk(path: Path, work: Path) -> None:
-    limit = 600 * 2**20
+    limit = 800 * 2**20  # half of which Python with its libraries has taken before anything is searched
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     features, queries = np.load(path, mmap_mode="r"), np.load(work / "queries.npy")
     try:

@@ -83,7 +83,10 @@ class Index:
         """Compute the coordinates now, not after the first queries."""
         chosen = np.random.default_rng(self._seed).permutation(len(self))[: self._landmarks]
         simplex = Simplex(self._rows[np.sort(chosen)], self._axes)
-        self._coordinates = np.concatenate([simplex.rows(block) for block in self._blocks()])
+        self._coordinates, start = np.empty((len(self), simplex.width), np.float32), 0
+        for block in self._blocks():
+            self._coordinates[start : start + len(block)] = simplex.rows(block)
+            start += len(block)
         self._simplex = simplex
 
     def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

@@ -31,6 +31,8 @@ class Simplex:
 
     Attributes
     ----------
+    width : int
+        How many numbers a lower bound needs of a row, and of a query: A + 3 with A axes.
     slack : float
         What float32 arithmetic on coordinates may add to a lower bound.
     """
@@ -45,6 +47,7 @@ class Simplex:
         inner = -0.5 * (squared - self._column_mean - self._column_mean[:, None] + self._mean)
         variance, direction = np.linalg.eigh(inner)
         kept = np.flatnonzero(variance > _LEAST_VARIANCE * max(inner.trace(), 1e-12))[::-1][:axes]
+        self.width = len(kept) + 3
         self._basis = direction[:, kept] / np.sqrt(variance[kept])
         # A sum of n products errs by at most (n + 2) · 2⁻²⁴ of what their magnitudes sum to: 4 ln 2, for no point is
         # farther than √ln 2 from the landmarks' mean.
@@ -76,12 +79,12 @@ class Simplex:
         return projections, heights, squares
 
     def rows(self, distributions: np.ndarray) -> np.ndarray:
-        """Return what of some rows a lower bound needs, (N, A + 3) float32."""
+        """Return what of some rows a lower bound needs, (N, width) float32."""
         projections, heights, squares = self.project(distributions)
         return np.column_stack([projections, heights, squares, np.ones_like(squares)]).astype(np.float32)
 
     def queries(self, distributions: np.ndarray) -> np.ndarray:
-        """Return what of some queries a lower bound needs, (Q, A + 3) float32.
+        """Return what of some queries a lower bound needs, (Q, width) float32.
 
         `simplex.queries(p) @ simplex.rows(q).T` (or `kernels.inner_products`) are the bounds: ‖x − y‖² + (r − s)² is
         the sum of both points’ squared lengths less twice their inner product. They may exceed the divergence by
