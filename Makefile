@@ -134,10 +134,13 @@ retrieve: $(STORE)/meta.json  ## rank STORE for the photograph QUERY=… and dra
 demo: $(READY)  ## all of DeepExpr without data, on rendered people and characters; ends with a report; resumes
 	@$(RUN) tools/demo.py
 
-bench: $(READY)  ## measure the engine against plain PyTorch and OpenCV, registration, LMDB building, and rendering
+# The search is measured on the features at hand, and on rendered frames where those are too few.
+bench: $(READY)  ## measure the engine, registration and LMDBs, rendering, the search (FAISS, SciPy) and video, against baselines
 	$(RUN) benchmarks/networks.py --device $(DEVICE)
 	$(RUN) benchmarks/databases.py
 	$(RUN) benchmarks/rendering.py
+	$(RUN) benchmarks/retrieval.py --stores $(patsubst %/meta.json,%,$(wildcard stores/*/meta.json))
+	$(RUN) benchmarks/video.py
 
 clean:  ## remove caches (never data, runs or stores)
 	rm -rf .pytest_cache .ruff_cache .hypothesis build dist

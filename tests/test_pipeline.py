@@ -324,6 +324,15 @@ def test_a_real_photograph(tiny, tmp_path):
     assert [match.rank for match in matches] == [1, 2, 3, 4, 5]
 
 
+def test_the_example_of_the_search_runs(monkeypatch):
+    root = Path(__file__).parents[1]
+    monkeypatch.chdir(root)
+    text, made = (root / "docs" / "search.md").read_text(encoding="utf-8"), {}
+    exec(text.split("```python\n")[1].split("```")[0], made)
+    assert made["rows"][:, 0].tolist() == [0, 1, 2]
+    np.testing.assert_array_equal(made["everything"].argmin(axis=1), [0, 1, 2])
+
+
 def test_the_example_of_the_docs_runs(capsys):
     pytest.importorskip("skimage.data", reason="scikit-image carries the photograph")
     text = (Path(__file__).parents[1] / "docs" / "video.md").read_text(encoding="utf-8")
