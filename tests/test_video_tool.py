@@ -92,7 +92,7 @@ def test_a_folder_without_any_face(retrieve):
 def test_several_faces_of_one_image(retrieve, tiny):
     cv2.imwrite("two.png", np.hstack([tiny.faces[0], tiny.faces[1]]))
     status, out, _ = retrieve("two.png", "--faces", "all", "--table", "t.csv", "--json", "o.json", "--sheet", "s.png")
-    assert status == 0 and "the best of 2 faces" in out and "face 2 of 2 faces" in out
+    assert status == 0 and "the best of 2 faces" in out and "face 2 of 2" in out
     assert {row["face_id"] for row in table()} == {"0", "1"}
     assert [(query["face"], query["faces"]) for query in json.loads(Path("o.json").read_text())["queries"]] == [
         (0, 2),

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydeepexpr.evaluation.sheet import Panel, Tile, grid, montage
 from pydeepexpr.expressions import EXPRESSIONS
+from pydeepexpr.faces import confidence
 from pydeepexpr.files import provenance
 from pydeepexpr.gallery import Gallery
 from pydeepexpr.pipeline import Match, Query, Retriever
@@ -165,6 +166,9 @@ def _note(retriever: Retriever, shows_phi: bool = True) -> str:
     return said
 
 
+_DOUBTFUL = 0.8  # confidence: below, what dlib takes for a face often is none
+_POOR_FIT = 11.0  # pixels of the registered face: beyond, landmarks are not to be trusted
+
 _COLUMNS = "rank  JS rank  JS      geometric  φ       predicted  labelled   image"
 
 
@@ -179,8 +183,12 @@ def _headline(query: Query) -> str:
     if query.stand_in:
         said += ", no face found: the whole image taken, no geometry"
     if query.others:
-        which = f"face {query.number + 1}" if query.number else "the best"
-        said += f", {which} of {query.others + 1} faces"
+        count = query.others + 1
+        said += f", face {query.number + 1} of {count}" if query.number else f", the best of {count} faces"
+    if confidence(query.score) < _DOUBTFUL:  # not where nothing was detected: then it is NaN
+        said += f", doubtful: the detector's confidence is {confidence(query.score):.2f}"
+    if query.fit_error > _POOR_FIT:
+        said += f", doubtful: the landmarks lie {query.fit_error:.0f} pixels beside a frontal face's"
     return said
 
 
@@ -209,6 +217,8 @@ def _query_record(query: Query) -> dict[str, Any]:
         "probabilities": {name: float(p) for name, p in zip(EXPRESSIONS, query.prob, strict=True)},
         "box": [float(edge) for edge in query.box],
         "geometry": [_or_none(measure) for measure in query.geometry],
+        "confidence": _or_none(confidence(query.score)),
+        "fit_error": _or_none(query.fit_error),
         "stand_in": query.stand_in,
         "face": query.number,
         "faces": query.others + 1,

@@ -1,5 +1,6 @@
 """Retrieved matches as a table, as JSON and as a sheet."""
 
+import dataclasses
 import json
 import math
 
@@ -38,6 +39,20 @@ def test_the_table_has_a_line_a_match(results):
     first = results[1][0][1][0]
     assert lines[2].split()[:3] == ["1", str(first.js_rank), f"{first.divergence:.4f}"]
     assert lines[2].endswith(first.source)
+
+
+def test_what_is_not_to_be_trusted_is_said_so(results):
+    query, matches = results[1][0]
+    faint = dataclasses.replace(query, score=0.131, number=1)  # 1 / (1 + e^(-4 · 0.131))
+    said = table_of(faint, matches[:1]).splitlines()[0]
+    assert said.endswith("face 2 of 3, doubtful: the detector's confidence is 0.63")
+    askew = dataclasses.replace(query, fit_error=14.2)
+    assert table_of(askew, matches[:1]).splitlines()[0].endswith("the landmarks lie 14 pixels beside a frontal face's")
+    unseen = dataclasses.replace(query, score=math.nan, fit_error=math.nan, stand_in=True, others=0)
+    assert "doubtful" not in table_of(unseen, matches[:1])
+    record = record_of(results[0], [(faint, []), (unseen, [])])["queries"]
+    assert record[0]["confidence"] == pytest.approx(0.6282, abs=1e-4) and record[0]["fit_error"] == 2.0
+    assert record[1]["confidence"] is record[1]["fit_error"] is None
 
 
 def test_the_record_is_json_without_nan(results):
