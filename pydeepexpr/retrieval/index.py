@@ -19,7 +19,8 @@ from pydeepexpr.retrieval.simplex import Simplex
 
 __all__ = ["Index"]
 
-_PAIRS = 1 << 20  # queries times rows that are bounded together: 4 MiB of float32
+_PAIRS = 1 << 20  # queries times rows that are bounded together: 4 MiB of float32 …
+_TOGETHER = 16  # … but at least so many queries: a sixteenth of what 512 features take
 _FETCH = 1 << 13  # pairs whose rows are taken from a disk together: at most 16 MiB of 512 float32
 _MANY = 16  # queries for whose full rankings a compiled function pays, however few the rows
 _SORTED = 256  # smallest values of a row that are found sooner by insertion than by partition
@@ -124,7 +125,7 @@ class Index:
         else:
             if self._simplex is None and self.asked >= self._landmarks:
                 self.project()
-            size = max(1, _PAIRS // len(self))
+            size = max(_TOGETHER, _PAIRS // len(self))
             for start in range(0, len(queries), size):
                 part = slice(start, start + size)
                 rows[part], divergence[part] = self._search(queries[part], k)
