@@ -1,7 +1,6 @@
 """What is shown: files, folders and cameras."""
 
 import itertools
-import os
 import signal
 from types import SimpleNamespace
 
@@ -75,15 +74,15 @@ def test_ctrl_c_ends_the_footage_and_nothing_else():
     for number in until_interrupted(range(100)):
         seen.append(number)
         if number == 3:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
     assert seen == [0, 1, 2, 3] and signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_second_ctrl_c_kills():
     with pytest.raises(KeyboardInterrupt):
         for _ in until_interrupted(range(100)):
-            os.kill(os.getpid(), signal.SIGINT)
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
 
 class FakeCamera:

@@ -143,7 +143,7 @@ def test_ctrl_c_keeps_what_is_done(retrieve, monkeypatch):
     def interrupted(path):
         for frame in read_video(path):
             if frame.number == 2:
-                os.kill(os.getpid(), signal.SIGINT)
+                signal.raise_signal(signal.SIGINT)
             yield frame
 
     monkeypatch.setattr("pydeepexpr.footage.read_video", interrupted)
