@@ -78,7 +78,15 @@ def test_ctrl_c_ends_the_footage_and_nothing_else():
     assert seen == [0, 1, 2, 3] and signal.getsignal(signal.SIGINT) is before
 
 
-def test_a_second_ctrl_c_kills():
+@pytest.fixture
+def interruptible():
+    """A process that Ctrl-C interrupts; one that was started in the background may ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_second_ctrl_c_kills(interruptible):
     with pytest.raises(KeyboardInterrupt):
         for _ in until_interrupted(range(100)):
             signal.raise_signal(signal.SIGINT)
