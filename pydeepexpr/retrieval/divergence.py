@@ -7,7 +7,7 @@ from pydeepexpr.retrieval.kernels import joint_sums, overlap_sums, own_sums, thr
 
 __all__ = ["divergence_matrix", "jensen_shannon"]
 
-_SEVERAL = 4
+_SEVERAL = 4  # queries for which it pays to turn rows, so that elements that are 0 in a query are skipped
 _BLOCK = 256  # rows at a time: 1 MiB of 512 float64, which stays in a core's cache
 
 
@@ -84,7 +84,7 @@ def divergence_matrix(queries: np.ndarray, store: np.ndarray, own: np.ndarray | 
         store = store.astype(np.float64, copy=False)
     result = np.empty((len(queries), len(store)))
     with threads_for(queries.size * len(store)):
-        # Turning rows, and their own logarithms, pay for several queries that leave most elements out.
+        # Where most elements of the queries are above 0 there is nothing to skip.
         if (own is not None and len(queries) < _SEVERAL) or 2 * np.count_nonzero(queries) > queries.size:
             joint_sums(queries, store, result)
             np.subtract(own_sums(store) if own is None else own, result, out=result)
