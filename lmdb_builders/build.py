@@ -48,6 +48,7 @@ def build_lmdb(
     quality: int = 95,
     unlabelled: str = "error",
     characters: Iterable[str] = (),
+    hold_out: str = "",
     exclude: Iterable[str | os.PathLike] = (),
     force: bool = False,
     workers: int | None = None,
@@ -91,6 +92,8 @@ def build_lmdb(
         What to do about images without a label: Caffe cannot train on them.
     characters : iterable of str
         Only the frames of these characters; all images if none is named.
+    hold_out : str
+        A character whose test frames alone test, while the other characters train and validate.
     exclude : iterable of path
         Lists of images to leave out of every split, by the `source` names of the manifests (`files.read_names`): the
         queries of an evaluation, which must never be trained on.
@@ -109,6 +112,8 @@ def build_lmdb(
     options = {"split": split, "val": val, "test": test, "gap": gap, "folds": folds, "fold": fold, "balance": balance}
     options |= {"seed": seed, "crops": crops, "encode": encode, "quality": quality, "unlabelled": unlabelled}
     options |= {"characters": characters}
+    if hold_out:  # so that the options of builds without are as they were
+        options["hold_out"] = hold_out
     _check_options(options, workers)
     folders = list(folders)
     _check_target(out, folders)
@@ -120,7 +125,7 @@ def build_lmdb(
         raise UserError(f"{out} exists already; choose another place or replace it with --force")
     faces, excluded = without(of_characters(registered, characters), exclude)
     faces, skipped = labelled(faces, unlabelled)
-    rows, fold_of = divide(faces, options)
+    rows, fold_of, left_out = divide(faces, options)
     if not len(rows["train"]):
         raise UserError("no image falls to the training split; lower --val and --test or use --split stratified")
     chosen = {name: faces.take(rows[name]) for name in SPLITS}
@@ -139,7 +144,7 @@ def build_lmdb(
             report = {
                 "counts": {name: _counts(chosen[name]) for name in SPLITS},
                 "excluded": excluded,
-                "in_gaps": len(faces.files) - len(set().union(*rows.values())),
+                **left_out,
                 "skipped_unlabelled": skipped,
                 "why_persons_mix": why_people_mix(chosen),
                 "mean_value": [round(float(value), 4) for value in mean.mean(axis=(0, 1))],

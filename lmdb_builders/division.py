@@ -26,10 +26,11 @@ FOLDS = 5
 GAP = 75
 
 
-def divide(faces: RegisteredFaces, options: dict) -> tuple[dict[str, list[int]], np.ndarray]:
-    """Return the rows of each split in the order of their keys, and the fold of each face (-1 where there are none).
+def divide(faces: RegisteredFaces, options: dict) -> tuple[dict[str, list[int]], np.ndarray, dict[str, int]]:
+    """Return the rows of each split, the fold of each face (-1 where there are none), and what was left out.
 
-    Train is shuffled, val and test stand as they came.
+    Rows stand in the order of their keys: train is shuffled, val and test stand as they came. `in_gaps` counts the
+    faces between blocks, `held_out` those that a character's being held out leaves without a part (`_held_out`).
     """
     labels = np.array(faces.column("expression"), dtype=np.int64)
     fold_of = np.full(len(labels), -1)
@@ -40,9 +41,13 @@ def divide(faces: RegisteredFaces, options: dict) -> tuple[dict[str, list[int]],
         splits = fold_splits(labels, groups, fold_of, options["fold"], val=options["val"], **alike)
     else:
         splits = _splits(faces, labels, options)
+    left_out = {"in_gaps": int((splits == "").sum()), "held_out": 0}
+    if "hold_out" in options:
+        splits = _held_out(faces, splits, options["hold_out"])
+        left_out["held_out"] = int((splits == "").sum()) - left_out["in_gaps"]
     rows = {name: np.flatnonzero(splits == name) for name in SPLITS}
     rows["train"] = rows["train"][training_order(labels[rows["train"]], options["balance"], options["seed"])]
-    return {name: indices.tolist() for name, indices in rows.items()}, fold_of
+    return {name: indices.tolist() for name, indices in rows.items()}, fold_of, left_out
 
 
 def _splits(faces: RegisteredFaces, labels: np.ndarray, options: dict) -> np.ndarray:
@@ -66,6 +71,21 @@ def _splits(faces: RegisteredFaces, labels: np.ndarray, options: dict) -> np.nda
         )
     groups = np.arange(len(labels)) if rule == "random" else group_ids(*names)
     return assign_splits(labels, groups, own, seed=seed, origins=_origins(faces), **shares)
+
+
+def _held_out(faces: RegisteredFaces, splits: np.ndarray, name: str) -> np.ndarray:
+    """Let a character's test frames alone test, and the others alone train and validate.
+
+    So the network never sees the character, and is tested on the very frames that test the one that did.
+    """
+    column = np.array(faces.column("character"))
+    if name not in column:
+        known = ", ".join(sorted({*column} - {""})) or "none"
+        raise UserError(f"there is no character {name!r} to hold out among the registered faces; there are: {known}")
+    kept = np.where((column == name) == (splits == "test"), splits, "")
+    if not (kept == "test").any():
+        raise UserError(f"no frame of {name} falls to the test split, so holding it out tests nothing; raise --test")
+    return kept
 
 
 def _origins(faces: RegisteredFaces) -> np.ndarray | None:

@@ -46,6 +46,7 @@ def arguments() -> argparse.Namespace:
     add("--quality", type=int, default=95, help="JPEG quality, 1 to 100")
     add("--unlabelled", choices=UNLABELLED_RULES, default="error", help="what to do about images without a label")
     add("--character", action="append", dest="characters", metavar="NAME", default=[], help="only this one; repeatable")
+    add("--hold-out", default="", metavar="NAME", help="this character's test frames alone test, the others teach")
     add("--exclude", metavar="LIST", nargs="+", default=[], help="lists of images to leave out, such as test queries")
     add("--force", action="store_true", help="replace an earlier build of other images or options")
     add("--workers", type=int, default=argparse.SUPPRESS, help="threads (default: one a core)")
@@ -58,6 +59,8 @@ def main() -> None:
     print(counts_table(report))
     if report["in_gaps"]:
         print(f"left out, in the gaps between blocks: {report['in_gaps']}")
+    if report["held_out"]:
+        print(f"left out, because a character is held out: {report['held_out']}")
     for name, count in report["excluded"].items():
         print(f"left out, named in {name}: {count}")
     if report["skipped_unlabelled"]:

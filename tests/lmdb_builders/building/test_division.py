@@ -50,6 +50,31 @@ def test_one_character_may_be_chosen_and_is_split_as_in_company(tmp_path):
     assert parts("ray") == (parts("all")[0], 16)
 
 
+def test_a_held_out_character_tests_on_the_frames_that_test_it_in_company(tmp_path):
+    faces, options = cast(tmp_path / "cast"), {"split": "blocks", "val": 0.25, "test": 0.25, "gap": 2}
+    build_lmdb([faces], tmp_path / "all", **options)
+    report = build_lmdb([faces], tmp_path / "out", hold_out="ray", **options)
+
+    def parts(folder):
+        rows = pq.read_table(tmp_path / folder / "manifest.parquet").to_pylist()
+        return {(row["character"], row["source"], row["split"]) for row in rows}
+
+    whole = parts("all")
+    assert parts("out") == {row for row in whole if (row[0] == "ray") == (row[2] == "test")}
+    # Of ray's two sequences 8 + 4 frames train and validate in company, of the others' two 4 test.
+    assert (report["in_gaps"], report["held_out"]) == (16, 16)
+
+
+def test_an_unknown_character_cannot_be_held_out(tmp_path):
+    with pytest.raises(UserError, match=r"no character 'rey' to hold out .* there are: mery, ray"):
+        build_lmdb([cast(tmp_path / "cast")], tmp_path / "out", split="blocks", gap=2, hold_out="rey")
+
+
+def test_a_character_without_test_frames_cannot_be_held_out(tmp_path):
+    with pytest.raises(UserError, match="no frame of ray falls to the test split"):
+        build_lmdb([cast(tmp_path / "cast")], tmp_path / "out", split="random", test=0, hold_out="ray")
+
+
 def test_a_random_split_divides_sequences(tmp_path):
     report = build_lmdb([cast(tmp_path / "cast")], tmp_path / "out", split="random", val=0.25, test=0.25)
     assert report["counts"]["train"]["joy"] == 12 and report["in_gaps"] == 0
