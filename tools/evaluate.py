@@ -18,6 +18,7 @@ from pydeepexpr.retrieval import DEFAULT_NORMALISATION, NORMALISATIONS, SORT_KEY
 from pydeepexpr.retrieval.geometry import WITHIN
 
 _SIBLINGS = "accept stores whose model and the queries' come from a third one"
+_ENDINGS = ".png, .jpg, .pdf or .svg; or several of them"
 
 
 def main() -> None:
@@ -29,7 +30,7 @@ def main() -> None:
     what.add_argument("--rejects", metavar="CSV", help="rejects.csv of the registered folder; they count as wrong")
     what.add_argument("--under", default="", metavar="FOLDER", help="only rejects below this folder, for instance val")
     what.add_argument("--expect", type=int, metavar="N", help="end with an error unless N images were counted in all")
-    what.add_argument("--figure", metavar="FILE", help="confusion and per-class figure: .png, .jpg, .pdf or .svg")
+    what.add_argument("--figure", metavar="FILE", nargs="+", help=f"confusion and per-class figure: {_ENDINGS}")
     what.add_argument("--title", default="", help="a line above the figure")
     _add_outputs(what)
     what.set_defaults(call=report.report_recognition)
@@ -61,7 +62,7 @@ def main() -> None:
         metavar="R",
         help=f"values of β/α besides 0 and infinity (default: {' '.join(f'{ratio:g}' for ratio in RATIOS)})",
     )
-    what.add_argument("--figure", metavar="FILE", help="each measure over β/α: .png, .jpg, .pdf or .svg")
+    what.add_argument("--figure", metavar="FILE", nargs="+", help=f"each measure over β/α: {_ENDINGS}")
     what.add_argument("--title", default="", help="a line above the figure")
     _add_outputs(what)
     what.set_defaults(call=distance_report.report_distance)
@@ -104,7 +105,8 @@ def _add_queries(parser: argparse.ArgumentParser) -> None:
 
 def _add_outputs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", metavar="FILE", help="write all numbers")
-    parser.add_argument("--markdown", metavar="FILE", help="write the table")
+    parser.add_argument("--markdown", metavar="FILE", help="write the tables")
+    parser.add_argument("--csv", metavar="FILE", help="write the tables for a spreadsheet")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,12 @@
 """The study of the papers' distance as a picture."""
 
-import os
-
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pydeepexpr.evaluation.distance_study import DistanceStudy
-from pydeepexpr.evaluation.style import FAINT, RC, RULE, save_figure
+from pydeepexpr.evaluation.style import FAINT, RC, RULE, Paths, save_figure
 from pydeepexpr.retrieval.geometry import WITHIN
 
 __all__ = ["distance_figure"]
@@ -18,7 +16,7 @@ _STYLES = {"label": ("#0065a3", "-", "within the label"), "store": ("#c44e00", "
 _END = 0.8  # decades between the ends 0 and ∞ and the ratio beside them
 
 
-def distance_figure(study: DistanceStudy, path: str | os.PathLike, title: str = "") -> None:
+def distance_figure(study: DistanceStudy, path: Paths, title: str = "") -> None:
     """Draw each measure over β/α: a row a measure, a column a normalisation, a line a reach of the sort.
 
     Bands are a standard error of the change from Jensen–Shannon alone wide, to either side.

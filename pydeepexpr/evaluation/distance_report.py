@@ -1,6 +1,5 @@
 """The study of the papers' distance from files to files: what `tools/evaluate.py distance` calls."""
 
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,15 +9,16 @@ import numpy as np
 from pydeepexpr.evaluation.compare import Described
 from pydeepexpr.evaluation.distance_figure import distance_figure
 from pydeepexpr.evaluation.distance_study import RATIOS, DistanceStudy, distance_study, weights_of
+from pydeepexpr.evaluation.origin import origin_of
 from pydeepexpr.evaluation.report import File, open_queries, write_results
-from pydeepexpr.evaluation.style import check_ending
+from pydeepexpr.evaluation.style import Paths, check_ending
+from pydeepexpr.evaluation.table import Table
 from pydeepexpr.features import FeatureStore
-from pydeepexpr.files import provenance
 from pydeepexpr.retrieval import DEFAULT_NORMALISATION, NORMALISATIONS
 from pydeepexpr.retrieval.geometry import WITHIN
 from pydeepexpr.stores import open_stores
 
-__all__ = ["distance_markdown", "report_distance"]
+__all__ = ["distance_tables", "report_distance"]
 
 _REACH = {"label": "within the label", "store": "over the store"}
 
@@ -35,10 +35,9 @@ def report_distance(
     ratios: Sequence[float] = RATIOS,
     siblings: bool = False,
     device: str = "auto",
-    json: File | None = None,
-    markdown: File | None = None,
-    figure: File | None = None,
+    figure: Paths | None = None,
     title: str = "",
+    **written: File | None,
 ) -> str:
     """Measure every reading of the distance and write it; return the Markdown.
 
@@ -60,10 +59,11 @@ def report_distance(
     siblings : bool
         Accept models that were both fine-tuned from a third (`lineage.check_kin`).
     device : {'auto', 'cpu', 'cuda'}
-    json, markdown, figure : path, optional
-        What to write.
+    figure : path or sequence of path, optional
     title : str
         A line above the figure.
+    **written
+        What to write, as `report.write_results` has it.
     """
     if figure:
         check_ending(figure)
@@ -78,8 +78,8 @@ def report_distance(
         missed=missed.values(),
         siblings=siblings,
     )
-    text = f"{_headline(study, queries, asked, opened)}\n\n{distance_markdown(study)}"
     record = {
+        "origin": origin_of(asked if isinstance(asked, FeatureStore) else Path(queries).name, opened.values()),
         "queries": len(study.labels),
         "classifier_accuracy": float(study.classified.mean()),
         "model": asked.model.record(),
@@ -91,17 +91,18 @@ def report_distance(
         "without_geometry": study.without_geometry,
         "settings": _settings(study),
     }
-    write_results(record, text, json, markdown)
     if figure:
         distance_figure(study, figure, title)
-    return text
+    return write_results(record, distance_tables(study, _headline(study, queries, asked, opened)), **written)
 
 
-def distance_markdown(study: DistanceStudy) -> str:
+def distance_tables(study: DistanceStudy, headline: str = "") -> list[Table]:
     """Return the study as tables: Jensen–Shannon alone, then each measure by ratio and reach."""
-    parts = [_normalisations_table(study), _explanation(study)]
-    parts += [_ratios_table(study, measure) for measure in study.values]
-    return "\n".join(parts)
+    ratios = [
+        _ratios_table(study, measure, "" if number else _explanation(study))
+        for number, measure in enumerate(study.values)
+    ]
+    return [_normalisations_table(study, headline), *ratios]
 
 
 def _headline(study: DistanceStudy, queries: File, asked: Described, stores: Mapping[str, FeatureStore]) -> str:
@@ -111,10 +112,10 @@ def _headline(study: DistanceStudy, queries: File, asked: Described, stores: Map
     said += f"; the classifier names {study.classified.mean():.1%} of the queries rightly."
     if study.without_geometry:
         said += f" {study.without_geometry:,} of all these have no landmarks and keep the ranks of Jensen–Shannon."
-    return f"{said}\n\n    {shlex.join(provenance()['command'])}"
+    return said
 
 
-def _normalisations_table(study: DistanceStudy) -> str:
+def _normalisations_table(study: DistanceStudy, said: str) -> Table:
     """Return the table of Jensen–Shannon alone: each normalisation, and how it differs from the default."""
     default = DEFAULT_NORMALISATION if DEFAULT_NORMALISATION in study.normalisations else study.normalisations[0]
     base = study.normalisations.index(default)
@@ -127,7 +128,8 @@ def _normalisations_table(study: DistanceStudy) -> str:
         columns.append([_value(measure, mean) for mean in means[:, 0, 0]])
         columns.append([_change(measure, *pair) for pair in zip(changes[:, 0, 0], errors[:, 0, 0], strict=True)])
         columns[-1][base] = "–"
-    return _table([heads, *([how, *cells] for how, *cells in zip(study.normalisations, *columns, strict=True))])
+    rows = [[how, *cells] for how, *cells in zip(study.normalisations, *columns, strict=True)]
+    return Table("Jensen–Shannon alone", tuple(heads), rows, said=said)
 
 
 def _explanation(study: DistanceStudy) -> str:
@@ -135,11 +137,11 @@ def _explanation(study: DistanceStudy) -> str:
         "Below, the change from Jensen–Shannon alone (β/α = 0) ± its standard error, paired, over the "
         f"{len(study.labels):,} queries; bold where it is more than twice that. Shares in percentage points; of the "
         "score, less is better. β/α = ∞ is the papers' geometric sort within the label, or geometry alone over the "
-        "store.\n"
+        "store."
     )
 
 
-def _ratios_table(study: DistanceStudy, measure: str) -> str:
+def _ratios_table(study: DistanceStudy, measure: str, said: str) -> Table:
     means, errors = study.mean(measure)
     changes, paired = study.change_by_geometry(measure)
     heads = [f"{_name(measure)}: β/α"]
@@ -153,7 +155,7 @@ def _ratios_table(study: DistanceStudy, measure: str) -> str:
                 [first, *(_change(measure, *pair) for pair in zip(changes[at][1:], paired[at][1:], strict=True))]
             )
     rows = [[_ratio(ratio), *cells] for ratio, *cells in zip(study.ratios, *columns, strict=True)]
-    return _table([heads, *rows])
+    return Table(f"{_name(measure)} by β/α", tuple(heads), rows, said=said)
 
 
 def _settings(study: DistanceStudy) -> list[dict[str, Any]]:
@@ -196,9 +198,3 @@ def _change(measure: str, change: float, error: float) -> str:
     size = _number(measure, change, "+")
     text = f"{size} ± {_number(measure, error)}"
     return f"**{text}**" if abs(change) > 2 * error and size.strip("+−0.") else text
-
-
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    lines = [f"| {' | '.join(row)} |" for row in rows]
-    lines.insert(1, f"| --- |{' ---: |' * (len(rows[0]) - 1)}")
-    return "\n".join(lines) + "\n"

@@ -1,20 +1,18 @@
 """Figures about recognition."""
 
-import os
-
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pydeepexpr.evaluation.recognition import Recognition
-from pydeepexpr.evaluation.style import EXPRESSION_COLOURS, FAINT, INK, RC, RULE, save_figure
+from pydeepexpr.evaluation.style import EXPRESSION_COLOURS, FAINT, INK, RC, RULE, Paths, save_figure
 from pydeepexpr.expressions import EXPRESSIONS
 
 __all__ = ["confusion_figure"]
 
 
-def confusion_figure(result: Recognition, path: str | os.PathLike, title: str = "") -> None:
+def confusion_figure(result: Recognition, path: Paths, title: str = "") -> None:
     """Draw how true expressions were predicted, and how many of each were recognised.
 
     Left, the confusion matrix: each row's shares of all images of a true expression, rejected ones included. Right,
@@ -23,7 +21,7 @@ def confusion_figure(result: Recognition, path: str | os.PathLike, title: str = 
     Parameters
     ----------
     result : Recognition
-    path : path
+    path : path or sequence of path
         PNG, JPEG, PDF or SVG by its ending.
     title : str
         A line above both.

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pydeepexpr.errors import UserError
+from pydeepexpr.evaluation.table import Table
 from pydeepexpr.expressions import EXPRESSIONS, UNLABELLED, label_of
 
 __all__ = ["Recognition", "read_rejects", "recognition"]
@@ -79,21 +80,19 @@ class Recognition:
             },
         }
 
-    def markdown(self) -> str:
-        """Return a table of accuracies a class, one sentence above it."""
-        lines = [
-            f"{self.accuracy:.2%} of {self.total:,} images recognised"
-            f" ({self.rejected.sum():,} rejected images count as wrong;"
-            f" {self.accuracy_of_accepted:.2%} of the others).",
-            "",
-            "| expression | images | rejected | recognised |",
-            "| --- | ---: | ---: | ---: |",
+    def table(self, remark: str = "") -> Table:
+        """Return the accuracy of each class; `remark` is said above it, too."""
+        said = f"{self.accuracy:.2%} of {self.total:,} images recognised"
+        if rejected := int(self.rejected.sum()):
+            said += f" ({rejected:,} rejected images count as wrong; {self.accuracy_of_accepted:.2%} of the others)"
+        said += f"; {remark}." if remark else "."
+        rows = [
+            [name, int(self.counts[label]), int(self.rejected[label]), float(self.per_class[label])]
+            for label, name in enumerate(EXPRESSIONS)
         ]
-        for label, name in enumerate(EXPRESSIONS):
-            share = f"{self.per_class[label]:.1%}" if self.counts[label] else "–"
-            lines.append(f"| {name} | {self.counts[label]:,} | {self.rejected[label]:,} | {share} |")
-        lines.append(f"| all | {self.total:,} | {self.rejected.sum():,} | {self.accuracy:.1%} |")
-        return "\n".join(lines) + "\n"
+        rows.append(["all", self.total, rejected, self.accuracy])
+        columns = ("expression", "images", "rejected", "recognised")
+        return Table("Recognition by expression", columns, rows, {"recognised": ".1%"}, said, last=True)
 
 
 def recognition(labels: np.ndarray, predicted: np.ndarray, rejected: Sequence[int] = ()) -> Recognition:

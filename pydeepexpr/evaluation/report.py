@@ -1,6 +1,7 @@
 """Evaluations from files to files: what `tools/evaluate.py` calls."""
 
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ import numpy as np
 from pydeepexpr.errors import UserError
 from pydeepexpr.evaluation.compare import Described
 from pydeepexpr.evaluation.figures import confusion_figure
+from pydeepexpr.evaluation.origin import origin_of
 from pydeepexpr.evaluation.recognition import read_rejects, recognition
 from pydeepexpr.evaluation.retrieval import RetrievalShares, look_at_queries, pick_queries, retrieval_shares
-from pydeepexpr.evaluation.style import check_ending
+from pydeepexpr.evaluation.style import Paths, check_ending
+from pydeepexpr.evaluation.table import Table
 from pydeepexpr.evaluation.table1 import table1
 from pydeepexpr.features import FeatureStore
 from pydeepexpr.files import atomic_file, provenance, read_names, write_json
@@ -39,10 +42,9 @@ def report_recognition(
     rejects: File | None = None,
     under: str = "",
     expect: int | None = None,
-    json: File | None = None,
-    markdown: File | None = None,
-    figure: File | None = None,
+    figure: Paths | None = None,
     title: str = "",
+    **written: File | None,
 ) -> str:
     """Measure recognition of a store's images and write it; return the Markdown.
 
@@ -55,10 +57,12 @@ def report_recognition(
         Only rejects below this folder.
     expect : int, optional
         How many images there are in all; another number is an error.
-    json, markdown, figure : path, optional
-        What to write.
+    figure : path or sequence of path, optional
+        The confusion matrix.
     title : str
         A line above the figure.
+    **written
+        What to write, as `write_results` has it.
     """
     if figure:
         check_ending(figure)
@@ -70,12 +74,16 @@ def report_recognition(
             "give the rejects of the same split (--rejects, --under)"
         )
     unnamed = _unnamed_persons(opened)
-    record = {**result.record(), "why_persons_mix": unnamed, "models": [model.record() for model in opened.models]}
-    text = result.markdown() + (f"\n{independence(unnamed).capitalize()}.\n" if unnamed else "")
-    write_results({**record, "store": [part["provenance"] for part in opened.parts]}, text, json, markdown)
+    record = {
+        "origin": origin_of(opened),
+        **result.record(),
+        "why_persons_mix": unnamed,
+        "models": [model.record() for model in opened.models],
+        "store": [part["provenance"] for part in opened.parts],
+    }
     if figure:
         confusion_figure(result, figure, title)
-    return text
+    return write_results(record, [result.table(independence(unnamed) if unnamed else "")], **written)
 
 
 def _unnamed_persons(store: FeatureStore) -> str:
@@ -103,8 +111,7 @@ def report_retrieval(
     within: str = "label",
     siblings: bool = False,
     device: str = "auto",
-    json: File | None = None,
-    markdown: File | None = None,
+    **written: File | None,
 ) -> str:
     """Measure how often matches carry the query's label, in one store or several, and write it; return the Markdown.
 
@@ -125,8 +132,8 @@ def report_retrieval(
     normalise, alpha, beta, sort_by, within, siblings
         As `pipeline.Retriever` has them, with any number of normalisations.
     device : {'auto', 'cpu', 'cuda'}
-    json, markdown : path, optional
-        What to write.
+    **written
+        What to write, as `write_results` has it.
     """
     opened = open_stores(stores)
     asked, missed = open_queries(queries, root, model, deploy, device)
@@ -142,6 +149,7 @@ def report_retrieval(
             }
             settings.append({"normalisation": how, **options, **_means(shares)})
     record = {
+        "origin": origin_of(asked if isinstance(asked, FeatureStore) else Path(queries).name, opened.values()),
         "model": {"name": asked.model.name, "sha256": asked.model.sha256},
         "stores": {
             name: {"rows": len(store), "models": [model.record() for model in store.models]}
@@ -150,9 +158,7 @@ def report_retrieval(
         "without_face": list(missed),
         "settings": settings,
     }
-    table = _retrieval_table(settings, top, sum(map(len, opened.values())))
-    write_results(record, table, json, markdown)
-    return table
+    return write_results(record, _retrieval_tables(settings, top, sum(map(len, opened.values()))), **written)
 
 
 def report_table1(
@@ -161,8 +167,7 @@ def report_table1(
     *,
     normalise: str = DEFAULT_NORMALISATION,
     siblings: bool = False,
-    json: File | None = None,
-    markdown: File | None = None,
+    **written: File | None,
 ) -> str:
     """Score retrieval as the papers' Table 1 does and write it; return the Markdown.
 
@@ -175,19 +180,19 @@ def report_table1(
     normalise : {'l1', 'softmax', 'class-weight'}
     siblings : bool
         Accept models that were both fine-tuned from a third (`lineage.check_kin`).
-    json, markdown : path, optional
-        What to write.
+    **written
+        What to write, as `write_results` has it.
     """
     queries, stores = FeatureStore.open(human), open_stores(characters)
     result = table1(queries, stores, normalise, siblings=siblings)
     record = {
+        "origin": origin_of(queries, stores.values()),
         "normalisation": normalise,
         "model": queries.model.record(),
         "stores": {name: [model.record() for model in store.models] for name, store in stores.items()},
         **result.record(),
     }
-    write_results(record, result.markdown(), json, markdown)
-    return result.markdown()
+    return write_results(record, result.tables(), **written)
 
 
 def print_queries(
@@ -251,36 +256,67 @@ def _means(shares: Mapping[str, RetrievalShares]) -> dict[str, Any]:
     }
 
 
-def _retrieval_table(settings: Sequence[dict[str, Any]], top: int, rows: int) -> str:
+def _retrieval_tables(settings: Sequence[dict[str, Any]], top: int, rows: int) -> list[Table]:
+    """Return the means of each setting, and, of several stores, the share of right first matches of each."""
     first = settings[0]
     several = len(first["stores"]) > 1
-    lines = [
-        f"{first['queries']:,} queries against {rows:,} images"
-        + (f" of {len(first['stores'])} stores, the mean over these;" if several else ";")
-        + f" the classifier names {first['classifier_accuracy']:.1%} of the queries rightly.",
-        "",
-        f"| normalisation | geometric sort | top 1 | of classifier | top {top} | of classifier |",
-        "| --- | --- | ---: | ---: | ---: | ---: |",
-    ]
+    said = f"{first['queries']:,} queries against {rows:,} images"
+    said += f" of {len(first['stores'])} stores, the mean over these;" if several else ";"
+    said += f" the classifier names {first['classifier_accuracy']:.1%} of the queries rightly."
+    shares, ratios = ("top 1", f"top {top}"), ("top 1 ÷ classifier", f"top {top} ÷ classifier")
+    heads = ("normalisation", "geometric sort", shares[0], ratios[0], shares[1], ratios[1])
+    lines = []
     for setting in settings:
-        cells = [setting["normalisation"], "yes" if setting["beta"] else "no"]
-        for name, ratio in setting["ratio_to_classifier"].items():
-            cells += [f"{setting[name]:.1%}", "–" if ratio is None else f"{ratio:.2f}"]
-        lines.append(f"| {' | '.join(cells)} |")
+        pairs = ((setting[name], ratio) for name, ratio in setting["ratio_to_classifier"].items())
+        sort = "yes" if setting["beta"] else "no"
+        lines.append([setting["normalisation"], sort, *(cell for pair in pairs for cell in pair)])
+    formats = {**dict.fromkeys(shares, ".1%"), **dict.fromkeys(ratios, ".2f")}
+    tables = [Table("How often matches carry the query's expression", heads, lines, formats, said)]
     if several:
-        heads = [f"{setting['normalisation']}{', sorted' if setting['beta'] else ''}" for setting in settings]
-        lines += ["", f"| top 1 | {' | '.join(heads)} |", f"| --- |{' ---: |' * len(heads)}"]
-        for store in first["stores"]:
-            cells = [f"{setting['stores'][store]['top_1']:.1%}" for setting in settings]
-            lines.append(f"| {store} | {' | '.join(cells)} |")
-        lines.append(f"| mean | {' | '.join(format(setting['top_1'], '.1%') for setting in settings)} |")
-    return "\n".join(lines) + "\n"
+        columns = tuple(f"{one['normalisation']}{', sorted' if one['beta'] else ''}" for one in settings)
+        lines = [[name, *(one["stores"][name]["top_1"] for one in settings)] for name in first["stores"]]
+        lines.append(["mean", *(one["top_1"] for one in settings)])
+        by_store = Table("The first match", ("top 1", *columns), lines, dict.fromkeys(columns, ".1%"), last=True)
+        tables.append(by_store)
+    return tables
 
 
-def write_results(record: dict[str, Any], table: str, json: File | None, markdown: File | None) -> None:
-    """Write an evaluation's numbers, with their provenance, and its table, where files for them were named."""
+def write_results(
+    record: dict[str, Any],
+    tables: Sequence[Table],
+    *,
+    json: File | None = None,
+    markdown: File | None = None,
+    csv: File | None = None,
+) -> str:
+    """Write an evaluation's tables and numbers, with what they were made from; return the Markdown.
+
+    Parameters
+    ----------
+    record : dict
+        Everything for JSON. Under `origin`, words on the data, split and models, which stand in every file.
+    tables : sequence of Table
+    json, markdown, csv : path, optional
+        What to write; the command and versions stand beside. Several tables in a CSV are set apart by an empty line.
+    """
+    made = provenance()
+    origin = {**record.get("origin", {}), "command": shlex.join(made["command"]), "made": made["made"]}
+    origin = {name: words for name, words in origin.items() if words}
+    shown = "\n".join(table.markdown() for table in tables)
     if json:
-        write_json(json, {**record, "provenance": provenance()})
+        write_json(json, {**record, "tables": [table.record() for table in tables], "provenance": made})
+    text = f"{shown}\n{_listed(origin, '- **{}**: {}')}\n"
     if markdown:
-        with atomic_file(markdown) as partial:
-            partial.write_text(table, encoding="utf-8")
+        _write(markdown, text)
+    if csv:
+        _write(csv, f"{_listed(origin, '# {}: {}')}\n" + "\n".join(f"# {one.title}\n{one.csv()}" for one in tables))
+    return text
+
+
+def _listed(origin: Mapping[str, str], line: str) -> str:
+    return "\n".join(line.format(name, words) for name, words in origin.items())
+
+
+def _write(path: File, text: str) -> None:
+    with atomic_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")

@@ -1,6 +1,7 @@
 """How figures look: one palette, one set of sizes, one way to save."""
 
 import os
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib import rc_context
@@ -9,7 +10,7 @@ from matplotlib.figure import Figure
 from pydeepexpr.errors import UserError
 from pydeepexpr.files import atomic_file
 
-__all__ = ["EXPRESSION_COLOURS", "FAINT", "INK", "RC", "RULE", "save_figure"]
+__all__ = ["EXPRESSION_COLOURS", "FAINT", "INK", "RC", "RULE", "Paths", "check_ending", "rgb", "save_figure"]
 
 INK = "#1a1a1a"
 FAINT = "#6b6b6b"
@@ -39,18 +40,28 @@ RC = {
 _FORMATS = (".png", ".pdf", ".svg", ".jpg")
 
 
-def save_figure(figure: Figure, path: str | os.PathLike, dpi: int = 300) -> None:
-    """Write a figure whole or not at all; the file's ending chooses PNG, JPEG, PDF or SVG."""
+#: Where a figure goes: a file, or several, for instance a PNG for pages and a PDF for print.
+Paths = str | os.PathLike | Sequence[str | os.PathLike]
+
+
+def save_figure(figure: Figure, path: Paths, dpi: int = 300) -> None:
+    """Write a figure whole or not at all; each file's ending chooses PNG, JPEG, PDF or SVG."""
     check_ending(path)
-    with atomic_file(path) as partial, rc_context(RC):
-        figure.savefig(partial, dpi=dpi, facecolor="white")
+    for one in each_of(path):
+        with atomic_file(one) as partial, rc_context(RC):
+            figure.savefig(partial, dpi=dpi, facecolor="white")
 
 
-def check_ending(path: str | os.PathLike) -> None:
+def check_ending(path: Paths) -> None:
     """Refuse a file name that no figure can be written to, before any work is done."""
-    ending = os.path.splitext(os.fspath(path))[1].lower()
-    if ending not in _FORMATS:
-        raise UserError(f"cannot draw {os.fspath(path)}; end the name in one of: {', '.join(_FORMATS)}")
+    for one in each_of(path):
+        if os.path.splitext(os.fspath(one))[1].lower() not in _FORMATS:
+            raise UserError(f"cannot draw {os.fspath(one)}; end the name in one of: {', '.join(_FORMATS)}")
+
+
+def each_of(path: Paths) -> Sequence[str | os.PathLike]:
+    """Return where a figure goes as a sequence."""
+    return [path] if isinstance(path, str | os.PathLike) else path
 
 
 def rgb(image: np.ndarray) -> np.ndarray:

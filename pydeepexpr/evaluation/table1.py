@@ -5,10 +5,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from pydeepexpr.errors import UserError
+from pydeepexpr.evaluation.bootstrap import group_numbers, interval, resampled_means
 from pydeepexpr.evaluation.compare import Comparison, Described, compare
 from pydeepexpr.evaluation.score import mid_ranks, retrieval_score, sorted_ranks
+from pydeepexpr.evaluation.table import Table
 from pydeepexpr.expressions import EXPRESSIONS, UNLABELLED
 from pydeepexpr.features import FeatureStore
 from pydeepexpr.retrieval import DEFAULT_NORMALISATION
@@ -45,6 +48,8 @@ class Table1:
     scores : dict of str to (S, 7) float array
         By ranking (`RANKINGS`): the mean over an expression's queries, a row a character. NaN without queries or
         without relevant images.
+    resampled : dict of str to (R, 7) float array
+        By ranking: the mean over characters, with other people for queries (`bootstrap.resampled_means`).
     chance : (7,) float array
         What a ranking without any knowledge scores, on average over the characters.
     without_geometry : int
@@ -54,6 +59,7 @@ class Table1:
     queries: np.ndarray
     images: dict[str, int]
     scores: dict[str, np.ndarray]
+    resampled: dict[str, np.ndarray]
     chance: np.ndarray
     without_geometry: int
 
@@ -65,6 +71,16 @@ class Table1:
         """Return the mean over expressions, (S,)."""
         return _mean(self.scores[ranking], axis=1)
 
+    def spread(self, ranking: str) -> np.ndarray:
+        """Return the ends of the 95 % intervals, (2, 8): an expression a column, their average last."""
+        return np.stack(interval(_with_average(self.resampled[ranking])))
+
+    def gain(self) -> tuple[float, float, float]:
+        """Return how far Jensen–Shannon's average lies below geometry's, and the ends of its 95 % interval."""
+        gained = _mean(self.by_expression("geometry") - self.by_expression("js"))
+        low, high = interval(_mean(self.resampled["geometry"] - self.resampled["js"], axis=1))
+        return float(gained), float(low), float(high)
+
     def record(self) -> dict[str, Any]:
         """Return everything for JSON; null where there is no score."""
         return {
@@ -72,37 +88,63 @@ class Table1:
             "images": self.images,
             "without_geometry": self.without_geometry,
             "chance": _named(self.chance),
-            "papers": {name: {**_named(np.array(row)), "average": float(np.mean(row))} for name, row in PAPERS.items()},
-            "scores": {
-                name: {**_named(self.by_expression(name)), "average": _or_none(_mean(self.by_expression(name)))}
-                for name in self.scores
+            "papers": {name: _named(_with_average(np.array(row))) for name, row in PAPERS.items()},
+            "scores": {name: _named(_with_average(self.by_expression(name))) for name in self.scores},
+            "spread": {
+                name: {"lower": _named(low), "upper": _named(high)}
+                for name, (low, high) in ((name, self.spread(name)) for name in self.scores)
             },
+            "gain": dict(zip(("mean", "lower", "upper"), map(_or_none, self.gain()), strict=True)),
             "characters": {
                 character: {name: _named(rows[number]) for name, rows in self.scores.items()}
                 for number, character in enumerate(self.images)
             },
         }
 
-    def markdown(self) -> str:
-        """Return the table beside the papers' own values, and the averages of each character."""
+    def tables(self) -> list[Table]:
+        """Return the table beside the papers' own values, then each ranking's scores by character."""
+        return [self._by_expression(), *(self._by_character(name) for name in self.scores)]
+
+    def _by_expression(self) -> Table:
+        columns, numbers = ["expression", "queries"], []
+        for name in self.scores:
+            columns += [_HEADS[name], f"{_HEADS[name]}: 95 %"]
+            numbers += [
+                _with_average(self.by_expression(name)),
+                [_between(*ends) for ends in self.spread(name).T],
+            ]
+        for name, row in PAPERS.items():
+            columns.append(f"papers: {_HEADS[name]}")
+            numbers.append(_with_average(np.array(row)))
+        counts = [*self.queries.tolist(), int(self.queries.sum())]
+        rows = list(zip([*EXPRESSIONS, "average"], counts, *map(list, numbers), strict=True))
+        return Table(
+            "Table 1: average retrieval score by expression", tuple(columns), rows, said=self._said(), last=True
+        )
+
+    def _by_character(self, name: str) -> Table:
+        rows = [
+            [character, count, *map(float, _with_average(self.scores[name][number]))]
+            for number, (character, count) in enumerate(self.images.items())
+        ]
+        rows.append(
+            ["average", sum(self.images.values()), *map(float, _with_average(self.by_expression(name)))],
+        )
+        columns = ("character", "images", *EXPRESSIONS, "average")
+        return Table(f"Table 1 by character: {_HEADS[name]}", columns, rows, last=True)
+
+    def _said(self) -> str:
         said = f"{self.queries.sum():,} queries against {sum(self.images.values()):,} images of {len(self.images)}"
         said += f" character{'s' if len(self.images) > 1 else ''}; 0 is best, {_mean(self.chance):.3f} is chance."
+        if not np.isnan(self.gain()).any():
+            gained, low, high = self.gain()
+            said += f" DeepExpr lies {gained:.3f} below geometry ({low:.3f} to {high:.3f})."
+        said += " Intervals hold 95 % of the means over resampled people; the characters stay as they are."
         if self.without_geometry:
             said += (
                 f" {self.without_geometry:,} queries and images have no landmarks: geometry ranks them last, in ties."
             )
-        heads = ["expression", "queries", *(_HEADS[name] for name in self.scores)]
-        heads += [f"papers: {_HEADS[name]}" for name in PAPERS]
-        columns = [self.by_expression(name) for name in self.scores] + [np.array(row) for row in PAPERS.values()]
-        rows = [
-            [expression, f"{count:,}", *(_cell(column[label]) for column in columns)]
-            for label, (expression, count) in enumerate(zip(EXPRESSIONS, self.queries, strict=True))
-        ]
-        rows.append(["average", f"{self.queries.sum():,}", *(_cell(_mean(column)) for column in columns)])
-        people = [["average of", "images", *(_HEADS[name] for name in self.scores)]]
-        for number, (character, count) in enumerate(self.images.items()):
-            people.append([character, f"{count:,}", *(_cell(self.by_character(name)[number]) for name in self.scores)])
-        return f"{said}\n\n{_table([heads, *rows])}\n{_table(people)}"
+        return said
 
 
 def table1(
@@ -127,25 +169,42 @@ def table1(
         If the models do not fit, or there is no labelled query or image.
     """
     labels = np.asarray(queries.labels)
-    counts = np.bincount(labels[labels != UNLABELLED], minlength=len(EXPRESSIONS))
+    asks = labels != UNLABELLED
+    counts = np.bincount(labels[asks], minlength=len(EXPRESSIONS))
     if not counts.any():
         raise UserError("no query has a label, so no retrieval can be scored; give labelled images")
     scores = {name: np.full((len(stores), len(EXPRESSIONS)), np.nan) for name in RANKINGS}
+    each = {name: np.full((asks.sum(), len(stores)), np.nan) for name in RANKINGS}
     chance = np.full((len(stores), len(EXPRESSIONS)), np.nan)
     for number, store in enumerate(stores.values()):
         known = store.labels != UNLABELLED
         if not known.any():
             raise UserError(f"{store.path} holds no labelled image; give a character's test images")
         per_query = _scores(queries, store, known, how, siblings)
+        for name in RANKINGS:
+            each[name][:, number] = per_query[name][asks]
         for label in np.flatnonzero(counts):
-            these = labels == label
             for name in RANKINGS:
-                scores[name][number, label] = per_query[name][these].mean()
+                scores[name][number, label] = each[name][labels[asks] == label, number].mean()
             relevant = (store.labels[known] == label).mean()
             chance[number, label] = (1 - relevant) / 2 if relevant else np.nan
+    persons = _persons(queries, asks)
+    resampled = {
+        name: _mean(resampled_means(values, labels[asks], persons, len(EXPRESSIONS)), axis=2)
+        for name, values in each.items()
+    }
     unknown = sum(int(np.isnan(its.geometry).any(axis=1).sum()) for its in (queries, *stores.values()))
     images = {name: int((store.labels != UNLABELLED).sum()) for name, store in stores.items()}
-    return Table1(counts, images, scores, _mean(chance, axis=0), unknown)
+    return Table1(counts, images, scores, resampled, _mean(chance, axis=0), unknown)
+
+
+def _persons(queries: Described, asks: np.ndarray) -> np.ndarray:
+    """Number the persons of the queries that ask; each query is one's own where nothing tells persons."""
+    rows = queries.rows if isinstance(queries, FeatureStore) else None
+    if rows is None or not {"database", "subject"} <= set(rows.column_names):
+        return np.arange(asks.sum())
+    chosen = rows.select(["database", "subject"]).filter(pa.array(asks)).to_pydict()
+    return group_numbers(chosen["database"], chosen["subject"])
 
 
 def _scores(
@@ -171,19 +230,19 @@ def _mean(values: np.ndarray, axis: int | None = None) -> Any:
     return np.divide(total, count, out=np.full(np.shape(total), np.nan), where=count > 0)[()]
 
 
+def _with_average(values: np.ndarray) -> np.ndarray:
+    """Append the mean of what is known along the last axis."""
+    return np.append(values, _mean(values, axis=-1)[..., None], axis=-1)
+
+
 def _named(values: np.ndarray) -> dict[str, float | None]:
-    return {name: _or_none(value) for name, value in zip(EXPRESSIONS, values, strict=True)}
+    """Name an expression's value each, and a further one as their average."""
+    return {name: _or_none(value) for name, value in zip((*EXPRESSIONS, "average"), values, strict=False)}
 
 
 def _or_none(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def _cell(value: float) -> str:
-    return "–" if np.isnan(value) else f"{value:.3f}"
-
-
-def _table(rows: list[list[str]]) -> str:
-    lines = [f"| {' | '.join(row)} |" for row in rows]
-    lines.insert(1, f"| --- |{' ---: |' * (len(rows[0]) - 1)}")
-    return "\n".join(lines) + "\n"
+def _between(low: float, high: float) -> str | None:
+    return None if np.isnan(low) else f"{low:.3f} to {high:.3f}"

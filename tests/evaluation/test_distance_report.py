@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pydeepexpr.evaluation.distance_report import distance_markdown, report_distance
+from pydeepexpr.evaluation.distance_report import distance_tables, report_distance
 from pydeepexpr.evaluation.distance_study import DistanceStudy, distance_study
 
 TOOL = Path(__file__).parents[2] / "tools" / "evaluate.py"
@@ -35,7 +35,7 @@ def test_a_table_by_hand():
     top[0, :, 0], top[0, :, 1] = (1, 0, 0, 0), ((1, 0, 0, 0), (1, 1, 1, 0))
     score[0, :, 0], score[0, :, 1] = (0.1, 0.2, 0.3, 0.4), ((0.1, 0.2, 0.3, 0.4), (0.11, 0.21, 0.31, 0.41))
     study = DistanceStudy(np.zeros(4, int), np.ones(4, bool), ("l1",), (0.0, np.inf), {"top_1": top, "score": score}, 0)
-    lines = distance_markdown(study).splitlines()
+    lines = "".join(table.markdown() for table in distance_tables(study)).splitlines()
     assert "| l1 | 25.0% | – | 0.250 | – |" in lines
     assert "| 0 | 25.0% ± 25.0 | 25.0% ± 25.0 |" in lines
     assert "| ∞ | +0.0 ± 0.0 | +50.0 ± 28.9 |" in lines  # √(1/3) / √4: within twice its error

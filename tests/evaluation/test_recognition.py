@@ -31,9 +31,9 @@ def test_without_rejects():
     assert result.accuracy == result.accuracy_of_accepted == 4 / 6
 
 
-def test_markdown_adds_up():
-    table = recognition(LABELS, PREDICTED, [0]).markdown()
-    assert "57.14% of 7 images recognised (1 rejected images count as wrong; 66.67% of the others)." in table
+def test_the_table_adds_up():
+    table = recognition(LABELS, PREDICTED, [0]).table("by lot").markdown()
+    assert "57.14% of 7 images recognised (1 rejected images count as wrong; 66.67% of the others); by lot." in table
     assert "| anger | 4 | 1 | 50.0% |" in table
     assert "| fear | 0 | 0 | – |" in table
     assert "| all | 7 | 1 | 57.1% |" in table

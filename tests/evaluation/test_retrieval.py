@@ -188,7 +188,7 @@ def test_the_report_on_recognition(tiny, tmp_path):
     table = report_recognition(tiny.store.path, rejects=tmp_path / "rejects.csv", under="val", expect=24, **files)
     hits = (tiny.store.labels == tiny.store.predicted).sum()
     assert f"{hits / 24:.2%} of 24 images" in table
-    assert "Not subject-independent: tiny does not say who is who (23 images)." in table
+    assert "; not subject-independent: tiny does not say who is who (23 images)." in table
     assert all(path.exists() for path in files.values())
     with pytest.raises(UserError, match=r"23 images were counted \(0 of them rejected\), not 24"):
         report_recognition(tiny.store.path, expect=24)

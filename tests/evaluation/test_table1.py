@@ -85,7 +85,7 @@ def test_unknown_geometry_is_chance():
     result = table1(queries, {"mery": MERY})
     assert result.by_expression("geometry")[3] == pytest.approx(0.25)
     assert result.without_geometry == 1
-    assert "1 queries and images have no landmarks" in result.markdown()
+    assert "1 queries and images have no landmarks" in result.tables()[0].said
     # Without geometry nothing is sorted.
     assert result.by_expression("js-geometry")[3] == result.by_expression("js")[3]
 
@@ -99,17 +99,33 @@ def test_labels_that_are_not_known():
 
 def test_the_papers_values_stand_beside():
     result = table1(QUERIES, {"mery": MERY})
-    table = result.markdown()
-    assert table.startswith("2 queries against 4 images of 1 character; 0 is best, 0.250 is chance.\n")
-    assert "| joy | 1 | 0.125 | 0.125 | 0.250 | 0.276 | 0.106 |" in table
-    assert "| disgust | 0 | – | – | – | 0.386 | 0.171 |" in table
-    assert "| average | 2 | 0.125 | 0.125 | 0.188 | 0.355 | 0.187 |" in table
-    assert "| mery | 4 | 0.125 | 0.125 | 0.188 |" in table
+    table, by_geometry, by_js, by_sorted = (table.markdown() for table in result.tables())
+    assert table.startswith(
+        "2 queries against 4 images of 1 character; 0 is best, 0.250 is chance. DeepExpr lies 0.000"
+    )
+    # One query an expression: whoever is drawn, its mean is the same.
+    one, two = "0.125 | 0.125 to 0.125", "0.250 | 0.250 to 0.250"
+    assert f"| joy | 1 | {one} | {one} | {two} | 0.276 | 0.106 |" in table
+    assert "| disgust | 0 | – | – | – | – | – | – | 0.386 | 0.171 |" in table
+    # The average over resampled people has the other expression alone where one was not drawn.
+    assert f"| average | 2 | {one} | {one} | 0.188 | 0.125 to 0.250 | 0.355 | 0.187 |" in table
+    assert "| mery | 4 | 0.125 | – | – | 0.125 | – | – | – | 0.125 |" in by_geometry and by_geometry == by_js
+    assert "| mery | 4 | 0.125 | – | – | 0.250 | – | – | – | 0.188 |" in by_sorted
     record = json.loads(json.dumps(result.record(), allow_nan=False))
     assert record["scores"]["js"]["joy"] == pytest.approx(0.125) and record["scores"]["js"]["fear"] is None
     assert record["characters"]["mery"]["js-geometry"]["joy"] == pytest.approx(0.25)
     assert record["papers"]["js"]["average"] == pytest.approx(np.mean(PAPERS["js"]))
     assert list(record["queries"]) == list(EXPRESSIONS)
+    assert record["spread"]["js-geometry"]["upper"]["average"] == pytest.approx(0.25)
+    assert record["gain"] == pytest.approx({"mean": 0, "lower": 0, "upper": 0})
+
+
+def test_persons_are_resampled_whole(tiny):
+    """The rows of a store name nobody, so that each image stands for a person; with one person nothing varies."""
+    alone = table1(tiny.store, {"tiny": tiny.store})
+    low, high = alone.spread("js")
+    assert (low <= [*alone.by_expression("js"), np.mean(alone.by_expression("js"))]).all()
+    assert (low < high).all()
 
 
 def test_a_store_of_features(tiny):
