@@ -72,7 +72,11 @@ class Stage:
 
 
 def run_stages(
-    stages: Sequence[Stage], record: Path, run: Callable[[tuple[str, ...], Path], int] | None = None
+    stages: Sequence[Stage],
+    record: Path,
+    run: Callable[[tuple[str, ...], Path], int] | None = None,
+    *,
+    independent: bool = False,
 ) -> dict[str, dict]:
     """Do what is not done yet, one stage after another, and say so.
 
@@ -84,6 +88,9 @@ def run_stages(
         product its stage, command, seconds, and whether it finished. What the commands print goes to a `.log` beside.
     run : callable, optional
         Called with a step's arguments and the log; returns the exit status. By default `call`.
+    independent : bool
+        Whether no stage builds on another: then a change of one leaves the others as they are, and one that fails
+        ends with its reason as its `lacks` in the record, and the next one goes on.
 
     Returns
     -------
@@ -104,21 +111,15 @@ def run_stages(
         if stage.lacks:
             print(f"{title}: left out, {stage.lacks}", flush=True)
             continue
-        keyed = []
-        for step in stage.steps():
-            made_of = (key, *step.arguments, *map(sha256_of, step.reads))
-            key = hashlib.sha256("\0".join(made_of).encode()).hexdigest()
-            keyed.append((key, step))
-        missing = _missing(keyed, steps)
-        print(f"{title} …" if missing else f"{title}: there already", flush=True)
-        for its, step in missing:
-            _make(stage.name, step, its, done, record, lambda arguments: (run or call)(arguments, log))
-        for _, step in keyed:
-            if step.scaffold:
-                _remove(step.place or step.product)
-        if missing:
-            took = sum(steps[str(step.product)]["seconds"] for _, step in missing)
-            print(f"{'':{title.index(']') + 1}} {stage.name}: made in {took:.0f} s", flush=True)
+        try:
+            last = _run_stage(stage, title, key, done, record, lambda arguments: (run or call)(arguments, log))
+        except UserError as error:
+            if not independent:
+                raise
+            done["stages"][number - 1]["lacks"] = str(error)
+            print(f"{title}: left out, {error}", flush=True)
+        else:
+            key = key if independent else last
     write_json(record, done)
     return done
 
@@ -135,6 +136,28 @@ def call(arguments: tuple[str, ...], log: Path) -> int:
             except KeyboardInterrupt:
                 process.wait()  # Ctrl-C reached it, too: it keeps what it has done
                 raise
+
+
+def _run_stage(
+    stage: Stage, title: str, key: str, done: dict, record: Path, run: Callable[[tuple[str, ...]], int]
+) -> str:
+    """Do what is missing of a stage; return the key of its last step."""
+    keyed, steps = [], done["steps"]
+    for step in stage.steps():
+        made_of = (key, *step.arguments, *map(sha256_of, step.reads))
+        key = hashlib.sha256("\0".join(made_of).encode()).hexdigest()
+        keyed.append((key, step))
+    missing = _missing(keyed, steps)
+    print(f"{title} …" if missing else f"{title}: there already", flush=True)
+    for its, step in missing:
+        _make(stage.name, step, its, done, record, run)
+    for _, step in keyed:
+        if step.scaffold:
+            _remove(step.place or step.product)
+    if missing:
+        took = sum(steps[str(step.product)]["seconds"] for _, step in missing)
+        print(f"{'':{title.index(']') + 1}} {stage.name}: made in {took:.0f} s", flush=True)
+    return key
 
 
 def _make(stage: str, step: Step, key: str, done: dict, record: Path, run: Callable[[tuple[str, ...]], int]) -> None:

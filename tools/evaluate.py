@@ -4,15 +4,20 @@ python tools/evaluate.py recognition stores/fer2013_val --rejects data/registere
 python tools/evaluate.py retrieval stores/fer2013_val docs/web_faces_queries.txt --root /data/web_faces
 python tools/evaluate.py retrieval models/stores/* docs/web_faces_queries.txt --root /data/web_faces
 python tools/evaluate.py distance docs/web_faces_queries.txt models/stores/* --root /data/web_faces --figure out.png
+python tools/evaluate.py accuracy --people stores/people_test --tuned stores/cast/*
 python tools/evaluate.py table1 stores/performers_test models/stores/*
+python tools/evaluate.py ranking study/study.json --crowd votes.json --figure out.png out.pdf
+python tools/evaluate.py table2 votes.json
 python tools/evaluate.py pick-queries /data/registered/web_faces/manifest.parquet --seed 2016
 """
 
 import argparse
+from typing import Any
 
 from pydeepexpr.cli import run
 from pydeepexpr.engine import DEVICES
-from pydeepexpr.evaluation import distance_report, report
+from pydeepexpr.evaluation import distance_report, ranking_report, report, table2
+from pydeepexpr.evaluation.accuracy import DIVISIONS
 from pydeepexpr.evaluation.distance_study import RATIOS
 from pydeepexpr.retrieval import DEFAULT_NORMALISATION, NORMALISATIONS, SORT_KEYS
 from pydeepexpr.retrieval.geometry import WITHIN
@@ -75,6 +80,36 @@ def main() -> None:
     _add_outputs(what)
     what.set_defaults(call=report.report_table1)
 
+    what = commands.add_parser("accuracy", help="recognition accuracy of every division, beside the papers'")
+    for name, division in DIVISIONS.items():
+        what.add_argument(f"--{name}", metavar="STORE", nargs="+", default=[], help=f"test images: {division.about}")
+    what.add_argument("--earlier", metavar="FILE", help="JSON of an earlier call, for divisions without stores")
+    what.add_argument("--figures", metavar="FOLDER", help="where confusion matrices go, as PNG and PDF")
+    _add_outputs(what)
+    what.set_defaults(call=_accuracy)
+
+    what = commands.add_parser(
+        "ranking", help="figure 9: the order of retrieved frames against an expert's and a crowd's"
+    )
+    what.add_argument("study", metavar="STUDY", help="study.json of tools/study.py ranking")
+    what.add_argument("--expert", metavar="VOTES", help="votes.json of an expert's answers")
+    what.add_argument("--crowd", metavar="VOTES", help="votes.json of many people's answers")
+    what.add_argument(
+        "--true-order",
+        metavar="FRAMES",
+        nargs="+",
+        default=(),
+        help="frames.parquet of rendered people and characters: their action units stand in for an expert",
+    )
+    what.add_argument("--figure", metavar="FILE", nargs="+", help=f"figure 9: {_ENDINGS}")
+    _add_outputs(what)
+    what.set_defaults(call=ranking_report.report_ranking)
+
+    what = commands.add_parser("table2", help="Table 2: how often people recognise the best matches")
+    what.add_argument("votes", metavar="VOTES", nargs="?", help="votes.json of tools/study.py read")
+    _add_outputs(what)
+    what.set_defaults(call=table2.report_table2)
+
     what = commands.add_parser("pick-queries", help="print names chosen by lot, the same number an expression")
     what.add_argument("manifest", metavar="MANIFEST", help="manifest.parquet of a registered folder")
     what.add_argument("--each", type=int, default=10, metavar="N", help="names an expression (default: 10)")
@@ -86,6 +121,11 @@ def main() -> None:
     given = vars(parser.parse_args())
     given.pop("command")
     print(given.pop("call")(**given))
+
+
+def _accuracy(**given: Any) -> str:
+    divisions = {name: given.pop(name.replace("-", "_")) for name in DIVISIONS}
+    return report.report_accuracy(divisions, **given)
 
 
 def _add_queries(parser: argparse.ArgumentParser) -> None:

@@ -3,12 +3,9 @@
 Every number is read from a JSON file of that run. What is not there is named, with the reason.
 """
 
-import json
 from collections.abc import Callable, Iterable
 from html import escape
-from importlib.resources import files
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import cv2
@@ -17,10 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pydeepexpr.errors import UserError
-from pydeepexpr.evaluation.html import command, missing, picture, section, table
+from pydeepexpr.evaluation.html import card, missing, picture, section, table, write_page
+from pydeepexpr.evaluation.run_record import RunRecord
 from pydeepexpr.expressions import EXPRESSIONS
 from pydeepexpr.faces import LANDMARK_LICENCE
-from pydeepexpr.files import atomic_file
 
 __all__ = ["TOP_1_GOAL", "write_report"]
 
@@ -32,31 +29,8 @@ _PICTURE = 160  # pixels of a face in the cast's picture
 _GROUND = 236.0
 
 
-class Run:
+class Run(RunRecord):
     """What a run of the demo left in its folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        record = self.read("stages.json") or {}
-        self.stages: list[dict[str, str]] = record.get("stages", [])
-        self.steps: dict[str, dict[str, Any]] = record.get("steps", {})
-
-    def read(self, name: str) -> Any:
-        """Return what a JSON file holds; None where it is missing or damaged."""
-        try:
-            return json.loads((self.folder / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-
-    def command(self, *names: str) -> str:
-        """Return the commands that made files, as HTML."""
-        made = (self.steps.get(str(self.folder / name)) for name in names)
-        return command(*(step["command"] for step in made if step))
-
-    def missing(self, what: str, stage: str) -> str:
-        """Say that something is missing and what became of its stage."""
-        lacks = next((one["lacks"] for one in self.stages if one["name"] == stage), "")
-        return missing(what, lacks or f"the stage “{stage}” has not run to its end")
 
     def characters(self) -> list[str]:
         """Return the characters' names, in the order of the cast."""
@@ -76,12 +50,9 @@ def write_report(folder: Path) -> Path:
     parts: tuple[Callable[[Run], str], ...] = (
         _cast, _people, _training, _recognition, _sheets, _photograph, _scores, _times, _versions,
     )  # fmt: skip
-    template = Template((files("pydeepexpr.evaluation") / "demo_report.html").read_text(encoding="utf-8"))
-    page = template.substitute(lead=_lead(), cards=_cards(run), body="".join(part(run) for part in parts))
-    report = folder / "report.html"
-    with atomic_file(report) as partial:
-        partial.write_text(page, encoding="utf-8")
-    return report
+    body = "".join(part(run) for part in parts)
+    title, heading = "DeepExpr on rendered people and characters", "DeepExpr, made on this machine from nothing"
+    return write_page(folder / "report.html", title, heading, _lead(), body, cards=_cards(run))
 
 
 def _lead() -> str:
@@ -100,25 +71,19 @@ def _cards(run: Run) -> str:
     cards = []
     if top:
         said = "of the characters’ first answers, by Jensen–Shannon alone, carry the right expression"
-        cards.append(_card(f"{top['top_1']:.1%}", said, top["top_1"] >= TOP_1_GOAL, f"goal: {TOP_1_GOAL:.0%}"))
+        cards.append(card(f"{top['top_1']:.1%}", said, top["top_1"] >= TOP_1_GOAL, f"goal: {TOP_1_GOAL:.0%}"))
     if scores:
         ours, theirs = (scores["scores"][name]["average"] for name in ("js", "geometry"))
         said = f"is DeepExpr’s retrieval score (0 is best); geometry alone scores {theirs:.3f}"
-        cards.append(_card(f"{ours:.3f}", said, ours < theirs, "goal: DeepExpr below geometry"))
+        cards.append(card(f"{ours:.3f}", said, ours < theirs, "goal: DeepExpr below geometry"))
     if people:
         said = f"of {people['images']:,} photographs of unknown people are recognised"
-        cards.append(_card(f"{people['accuracy']:.1%}", said))
+        cards.append(card(f"{people['accuracy']:.1%}", said))
     if found:
         share = found["counts"]["detected"] / found["images"]
         said = "of the rendered people’s faces are found by dlib’s detector, as in photographs"
-        cards.append(_card(f"{share:.1%}", said, share >= _DETECTION_GOAL, f"goal: {_DETECTION_GOAL:.0%}"))
+        cards.append(card(f"{share:.1%}", said, share >= _DETECTION_GOAL, f"goal: {_DETECTION_GOAL:.0%}"))
     return "".join(cards) or run.missing("the results", "scores")
-
-
-def _card(number: str, said: str, reached: bool | None = None, goal: str = "") -> str:
-    kind = "" if reached is None else " good" if reached else " bad"
-    verdict = "" if reached is None else f"<i>{'✓' if reached else '✗'} {escape(goal)}</i>"
-    return f'<div class="card{kind}"><b>{number}</b><span>{escape(said)}</span>{verdict}</div>\n'
 
 
 def _cast(run: Run) -> str:
@@ -258,7 +223,7 @@ def _times(run: Run) -> str:
     rows, total = [], 0.0
     for stage in run.stages:
         mine = [step for step in run.steps.values() if step["stage"] == stage["name"]]
-        seconds = sum(step["seconds"] for step in mine)
+        seconds = run.seconds(stage["name"])
         total += seconds
         rows.append([stage["name"], f"{seconds:,.0f}" if mine else "–"])
     rows.append(["all", f"{total:,.0f}"])

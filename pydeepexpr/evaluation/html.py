@@ -3,15 +3,43 @@
 import base64
 from collections.abc import Sequence
 from html import escape
+from importlib.resources import files
 from pathlib import Path
+from string import Template
 
 import cv2
 import numpy as np
 
 from pydeepexpr.errors import UserError
+from pydeepexpr.files import atomic_file
 from pydeepexpr.images import read_image
 
-__all__ = ["command", "missing", "picture", "section", "table"]
+__all__ = ["card", "command", "missing", "picture", "section", "table", "write_page"]
+
+
+def write_page(path: Path, title: str, heading: str, lead: str, body: str, *, cards: str = "") -> Path:
+    """Write a page of sections in the project's style, and return where it is.
+
+    Parameters
+    ----------
+    path : path
+    title, heading : str
+        What the browser calls it, and what stands on top.
+    lead, body, cards : str
+        HTML: the introduction, the sections, and boxes with the most important numbers between them.
+    """
+    template = Template((files("pydeepexpr.evaluation") / "page.html").read_text(encoding="utf-8"))
+    page = template.substitute(title=escape(title), heading=escape(heading), lead=lead, cards=cards, body=body)
+    with atomic_file(path) as partial:
+        partial.write_text(page, encoding="utf-8")
+    return path
+
+
+def card(number: str, said: str, reached: bool | None = None, goal: str = "") -> str:
+    """Return a box with one number; where there is a goal, whether it was reached."""
+    kind = "" if reached is None else " good" if reached else " bad"
+    verdict = "" if reached is None else f"<i>{'✓' if reached else '✗'} {escape(goal)}</i>"
+    return f'<div class="card{kind}"><b>{number}</b><span>{escape(said)}</span>{verdict}</div>\n'
 
 
 def section(title: str, *parts: str) -> str:

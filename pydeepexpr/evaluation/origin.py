@@ -23,11 +23,16 @@ def origin_of(people: FeatureStore | str = "", characters: Iterable[FeatureStore
     """
     stores = ([people] if isinstance(people, FeatureStore) else []) + list(characters)
     columns = [_columns(store) for store in stores]
+    images: dict[str, int] = {}
+    whose: dict[str, dict[str, None]] = {}
+    for store, its in zip(stores, columns, strict=True):
+        database = _several(its["database"])
+        images[database] = images.get(database, 0) + len(store)
+        whose.setdefault(database, {}).update(dict.fromkeys(its["character"]))
     data = [people] if isinstance(people, str) and people else []
     data += [
-        f"{_several(its['database'])}, {len(store):,} images"
-        + (f" of {_several(who)}" if (who := its["character"]) else "")
-        for store, its in zip(stores, columns, strict=True)
+        f"{database}, {count:,} images" + (f" of {_several(whose[database])}" if whose[database] else "")
+        for database, count in images.items()
     ]
     splits = dict.fromkeys(split for its in columns for split in its["split"])
     models = dict.fromkeys(f"{model.name} ({model.sha256[:8]})" for store in stores for model in store.models)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pydeepexpr.errors import UserError
+from pydeepexpr.evaluation.accuracy import DIVISIONS, accuracy_of, accuracy_tables, read_accuracies
 from pydeepexpr.evaluation.compare import Described
 from pydeepexpr.evaluation.figures import confusion_figure
 from pydeepexpr.evaluation.origin import origin_of
@@ -27,6 +28,7 @@ __all__ = [
     "File",
     "open_queries",
     "print_queries",
+    "report_accuracy",
     "report_recognition",
     "report_retrieval",
     "report_table1",
@@ -84,6 +86,53 @@ def report_recognition(
     if figure:
         confusion_figure(result, figure, title)
     return write_results(record, [result.table(independence(unnamed) if unnamed else "")], **written)
+
+
+def report_accuracy(
+    divisions: Mapping[str, Sequence[File]],
+    *,
+    earlier: File | None = None,
+    figures: File | None = None,
+    **written: File | None,
+) -> str:
+    """Gather the accuracies of all divisions (`accuracy.DIVISIONS`) and write them; return the Markdown.
+
+    Parameters
+    ----------
+    divisions : mapping of str to sequence of path
+        The stores of a division's test images: one, or one a fold or character.
+    earlier : path, optional
+        The JSON of an earlier call, for divisions without stores: they are shown with its date and command.
+    figures : path, optional
+        A folder for each division's confusion matrix, PNG and PDF.
+    **written
+        What to write, as `write_results` has it.
+    """
+    opened = {name: _opened(stores) for name, stores in divisions.items() if stores}
+    found = read_accuracies(earlier) if earlier else {}
+    found |= {name: accuracy_of(stores) for name, stores in opened.items()}
+    if not found:
+        raise UserError("no store was given whose accuracy could be counted; name one, for instance --people STORE")
+    if figures:
+        for name, its in found.items():
+            title, place = DIVISIONS[name].about, Path(figures)
+            confusion_figure(its.result, [place / f"confusion-{name}.{ending}" for ending in ("png", "pdf")], title)
+    every = [store for stores in opened.values() for store in stores.values()]
+    record = {"origin": origin_of("", every), "divisions": {name: its.record() for name, its in found.items()}}
+    return write_results(record, accuracy_tables(found), **written)
+
+
+def _opened(stores: Sequence[File]) -> dict[str, FeatureStore]:
+    """Open stores under the names of the characters that they hold, else under their folders'."""
+    opened = open_stores(stores)
+    named = {_whose(store) or name: store for name, store in opened.items()}
+    return named if len(named) == len(opened) else opened
+
+
+def _whose(store: FeatureStore) -> str:
+    """Return the character whose images a store holds; nothing if there is none, or several."""
+    names = store.rows["character"].unique().to_pylist() if "character" in store.rows.column_names else []
+    return names[0] or "" if len(names) == 1 else ""
 
 
 def _unnamed_persons(store: FeatureStore) -> str:

@@ -1,0 +1,96 @@
+"""Everything that the data at hand allows, and the page that shows it."""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydeepexpr.errors import UserError
+from pydeepexpr.reproduction.exhibits import Place, exhibit_stages
+from pydeepexpr.reproduction.material import Material
+from pydeepexpr.reproduction.page import write_index
+from pydeepexpr.reproduction.trainings import training_stages
+from pydeepexpr.stages import Stage, run_stages
+
+__all__ = ["reproduce"]
+
+
+def reproduce(
+    materials: Sequence[Material],
+    out: Path,
+    *,
+    kinds: Sequence[str] = ("table", "figure"),
+    votes: Path = Path("data/votes"),
+    full: bool = False,
+    precision: str = "fp32",
+    device: str = "auto",
+) -> str:
+    """Do what is not done yet of the materials' tables and figures, and write ``index.html``; say what is there.
+
+    Parameters
+    ----------
+    materials : sequence of Material
+    out : path
+        A folder a material in it, with a folder an exhibit.
+    kinds : sequence of {'table', 'figure'}
+        What to make; the page shows the rest as it was.
+    votes : path
+        Folders ``ranking``, ``expert`` and ``recognition`` of people's answers, if there are any.
+    full : bool
+        Also train what the papers' accuracies need.
+    precision, device : str
+        Of the trainings.
+
+    Raises
+    ------
+    UserError
+        If there is no material. An exhibit that cannot be made is named on the page, with the reason.
+    """
+    if not materials:
+        raise UserError("nothing to reproduce the papers with: run make demo, which needs no data, or make finetune")
+    place = {material.name: Place(out / material.name, votes) for material in materials}
+    missing = []
+    for material in materials:
+        _extract(material, place[material.name].folder)
+        if full:
+            missing += _train(material, place[material.name].folder, precision, device)
+        stages = exhibit_stages(material, place[material.name], kinds)
+        record = place[material.name].folder / "stages.json"
+        missing += _lacking(run_stages(stages, record, _call, independent=True))
+    lines = [f"missing: {line}" for line in missing]
+    return "\n".join([*lines, str(write_index(out, materials))])
+
+
+def _extract(material: Material, folder: Path) -> None:
+    """Make the feature stores of test images that nobody else has made."""
+    if material.extraction:
+        stage = Stage("features", "what the networks say of the test images", lambda: material.extraction)
+        run_stages([stage], folder / "features.json")
+
+
+def _train(material: Material, folder: Path, precision: str, device: str) -> list[str]:
+    """Train what the accuracies need; return what could not be."""
+    stages = training_stages(material, folder / "full", precision, device)
+    return _lacking(run_stages(stages, folder / "full/stages.json", independent=True))
+
+
+def _lacking(done: dict) -> list[str]:
+    return [f"{stage['name']}, {stage['lacks']}" for stage in done["stages"] if stage["lacks"]]
+
+
+def _call(arguments: tuple[str, ...], log: Path) -> int:
+    """Run a tool as `stages.call` does, and raise what it says where it fails, so that the page can say it, too."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with open(log, "a", encoding="utf-8") as file:
+        file.write(f"\n$ python {' '.join(arguments)}\n")
+        file.flush()
+        command = [sys.executable, *arguments]
+        with subprocess.Popen(command, stdout=file, stderr=subprocess.PIPE, text=True, encoding="utf-8") as process:
+            said = ""
+            for line in process.stderr:
+                sys.stderr.write(line)
+                said = line.removeprefix("error: ").strip() or said
+            status = process.wait()
+    if status not in (0, 130):
+        raise UserError(said or f"its command ended with the exit status {status}")
+    return status
