@@ -43,11 +43,17 @@ EPOCHS ?= 50
 DROP_EVERY ?= 10
 DEVICE ?= auto
 PRECISION ?= fp32
+# The full form of make reproduce trains what the papers' accuracies need, too; people's answers lie in VOTES.
+FULL ?=
+VOTES ?= data/votes
+REPRODUCE = $(RUN) tools/reproduce.py --people $(LMDB) --registered $(PEOPLE) --model $(MODEL) \
+	--frames data/registered/$(FRAMES) --stage $(FINETUNE) --division $(SPLIT) --epochs $(EPOCHS) --votes $(VOTES) \
+	--device $(DEVICE) $(if $(findstring command,$(origin PRECISION)),--precision $(PRECISION)) $(if $(FULL),--full)
 TOP ?= 10
 SHEET ?= sheet.png
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check format lint data train-human cross-validate train-character finetune has-character features retrieve demo bench clean
+.PHONY: help setup test check format lint data train-human cross-validate train-character finetune has-character features retrieve demo reproduce tables figures bench clean
 
 help:  ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -133,6 +139,15 @@ retrieve: $(STORE)/meta.json  ## rank STORE for the photograph QUERY=… and dra
 
 demo: $(READY)  ## all of DeepExpr without data, on rendered people and characters; ends with a report; resumes
 	@$(RUN) tools/demo.py
+
+reproduce: $(READY)  ## the papers' tables and figures of the data at hand (make demo, or one's own); FULL=1 trains for hours; resumes
+	@$(REPRODUCE)
+
+tables: $(READY)  ## the tables of make reproduce alone
+	@$(REPRODUCE) --kinds table
+
+figures: $(READY)  ## the figures of make reproduce alone
+	@$(REPRODUCE) --kinds figure
 
 # The search is measured on the features at hand, and on rendered frames where those are too few.
 bench: $(READY)  ## measure the engine, registration and LMDBs, rendering, the search (FAISS, SciPy) and video, against baselines

@@ -249,3 +249,34 @@ def test_call_runs_this_python_and_keeps_what_it_prints(tmp_path, capfd):
     assert call(("-c", "print('more')"), log) == 0
     assert log.read_text().count("said\n") == 1 and log.read_text().endswith("more\n")
     assert capfd.readouterr() == ("", "shown\n")
+
+
+def independent(tools, *stages):
+    """Run stages that do not build on one another; return what was called, and the record's stages by name."""
+    tools.called.clear()
+    done = run_stages(stages, Path("record.json"), tools, independent=True)
+    return list(tools.called), {one["name"]: one["lacks"] for one in done["stages"]}
+
+
+def test_a_change_of_one_independent_stage_leaves_the_others(tools):
+    independent(tools, stage("a"), stage("b"))
+    assert independent(tools, stage("a", "y"), stage("b"))[0] == ["make a/one/product y"]
+    assert run(tools, stage("a", "z"), stage("b")) == ["make a/one/product z", "make b/one/product x"]
+
+
+def test_an_independent_stage_that_fails_is_noted_and_the_others_go_on(tools, capsys):
+    tools.next = lambda target: 1
+    called, lacks = independent(tools, stage("a"), stage("b"))
+    assert called == ["make a/one/product x", "make b/one/product x"]
+    assert lacks["b"] == "" and lacks["a"].startswith("the stage a ended with the exit status 1")
+    assert json.loads(Path("record.json").read_text())["stages"][0]["lacks"] == lacks["a"]
+    assert "[1/2] a: makes a: left out, the stage a ended" in capsys.readouterr().out
+    # Run again, it is tried again, and what it lacked is forgotten.
+    assert independent(tools, stage("a"), stage("b")) == (["make a/one/product x"], {"a": "", "b": ""})
+
+
+def test_ctrl_c_ends_independent_stages_too(tools):
+    tools.next = lambda target: 130
+    with pytest.raises(KeyboardInterrupt):
+        independent(tools, stage("a"), stage("b"))
+    assert tools.called == ["make a/one/product x"]

@@ -35,11 +35,13 @@ def main() -> None:
     add("--frames", type=Path, default=Path("data/registered/FERG_DB_256"), help="default: %(default)s")
     add("--stage", default=FINETUNE, help="of the fine-tuning (default: %(default)s)")
     add("--division", default="blocks", help="--split that keeps neighbouring frames apart (default: %(default)s)")
-    add("--precision", choices=PRECISIONS, help="of the trainings (default: what is fast here)")
-    add("--device", choices=DEVICES, default="auto", help="default: auto")
+    add("--epochs", type=float, default=50, help="of each training of --full on them (default: %(default)s)")
+    parser.add_argument("--precision", choices=PRECISIONS, help="of the trainings (default: what is fast here)")
+    parser.add_argument("--device", choices=DEVICES, default="auto", help="default: auto")
     a = parser.parse_args()
     folder = a.out / "own/stores"
-    own_one = own_material(a.people, a.model, a.registered, a.frames, a.stage, a.division, folder, a.device)
+    places = (a.people, a.model, a.registered, a.frames)
+    own_one = own_material(*places, a.stage, a.division, folder, a.device, epochs=a.epochs)
     materials = [one for one in (own_one, demo_material(a.demo)) if one]
     precision = a.precision or fast_precision()
     options = {"kinds": a.kinds, "votes": a.votes, "full": a.full, "precision": precision, "device": a.device}

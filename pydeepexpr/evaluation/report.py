@@ -207,7 +207,7 @@ def report_retrieval(
         "without_face": list(missed),
         "settings": settings,
     }
-    return write_results(record, _retrieval_tables(settings, top, sum(map(len, opened.values()))), **written)
+    return write_results(record, _retrieval_tables(settings, sum(map(len, opened.values()))), **written)
 
 
 def report_table1(
@@ -305,22 +305,23 @@ def _means(shares: Mapping[str, RetrievalShares]) -> dict[str, Any]:
     }
 
 
-def _retrieval_tables(settings: Sequence[dict[str, Any]], top: int, rows: int) -> list[Table]:
+def _retrieval_tables(settings: Sequence[dict[str, Any]], rows: int) -> list[Table]:
     """Return the means of each setting, and, of several stores, the share of right first matches of each."""
     first = settings[0]
     several = len(first["stores"]) > 1
     said = f"{first['queries']:,} queries against {rows:,} images"
     said += f" of {len(first['stores'])} stores, the mean over these;" if several else ";"
     said += f" the classifier names {first['classifier_accuracy']:.1%} of the queries rightly."
-    shares, ratios = ("top 1", f"top {top}"), ("top 1 ÷ classifier", f"top {top} ÷ classifier")
-    heads = ("normalisation", "geometric sort", shares[0], ratios[0], shares[1], ratios[1])
+    shares = [name.replace("_", " ") for name in first["ratio_to_classifier"]]  # of the first and of the first `top`
+    ratios = [f"{name} ÷ classifier" for name in shares]
+    heads = ["normalisation", "geometric sort", *(head for pair in zip(shares, ratios, strict=True) for head in pair)]
     lines = []
     for setting in settings:
         pairs = ((setting[name], ratio) for name, ratio in setting["ratio_to_classifier"].items())
         sort = "yes" if setting["beta"] else "no"
         lines.append([setting["normalisation"], sort, *(cell for pair in pairs for cell in pair)])
     formats = {**dict.fromkeys(shares, ".1%"), **dict.fromkeys(ratios, ".2f")}
-    tables = [Table("How often matches carry the query's expression", heads, lines, formats, said)]
+    tables = [Table("How often matches carry the query's expression", tuple(heads), lines, formats, said)]
     if several:
         columns = tuple(f"{one['normalisation']}{', sorted' if one['beta'] else ''}" for one in settings)
         lines = [[name, *(one["stores"][name]["top_1"] for one in settings)] for name in first["stores"]]

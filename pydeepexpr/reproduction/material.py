@@ -102,6 +102,7 @@ def own_material(
     stores: Path,
     device: str = "auto",
     *,
+    epochs: float = 50,
     lmdb: Path = Path("data/lmdb"),
     runs: Path = Path("runs"),
 ) -> Material | None:
@@ -124,6 +125,8 @@ def own_material(
     stores : path
         Where the features of the test images go.
     device : {'auto', 'cpu', 'cuda'}
+    epochs : float
+        Of each training of the full form.
     lmdb, runs : path
         Where the characters' LMDBs and all trainings are.
     """
@@ -155,6 +158,8 @@ def own_material(
         frames=frames if each else None,
         division=division,
         runs={name: run for name, run in trained.items() if (run / "log.csv").is_file()},
+        human_epochs=epochs,
+        character_epochs=epochs,
         extraction=(
             _extraction(model, people / "test_lmdb", asked, device),
             *(_extraction(models[who], each[who], made[who], device) for who in each),

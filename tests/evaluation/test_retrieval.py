@@ -160,6 +160,12 @@ def test_the_report_on_the_retrieval_of_a_cast(tiny, cast, tmp_path):
     assert f"| ray | {first['stores']['ray']['top_1']:.1%} | " in table
 
 
+def test_of_the_first_match_alone_there_is_one_column(tiny, tmp_path):
+    lines = report_retrieval([tiny.store.path], tiny.store.path, top=1, normalise=["l1"]).splitlines()
+    assert lines[2] == "| normalisation | geometric sort | top 1 | top 1 ÷ classifier |"
+    assert [line.count("|") for line in lines[3:6]] == [5, 5, 5]
+
+
 def test_a_cast_among_itself_needs_leave(cast):
     with pytest.raises(UserError, match="a sibling of mery"):
         report_retrieval(cast, cast[0], top=5)
