@@ -8,13 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import pyarrow.parquet as pq
 
 from pydeepexpr import paths
 from pydeepexpr.errors import UserError
 from pydeepexpr.evaluation.demo_report import write_report
-from pydeepexpr.expressions import EXPRESSIONS
+from pydeepexpr.evaluation.lot import draw_of_each
 from pydeepexpr.retrieval import DEFAULT_NORMALISATION
 from pydeepexpr.stages import Stage, Step, run_stages
 from pydeepexpr.stores import CHARACTER_STORES
@@ -187,16 +186,9 @@ def pick_queries(manifest: Path, each: int, seed: int = 0) -> dict[str, list[str
     """
     columns = ["source", "expression", "subject", "split", "face"]
     rows = pq.read_table(manifest, columns=columns, partitioning=None).to_pylist()
-    generator = np.random.default_rng(seed)
-    chosen = {}
-    for label, name in enumerate(EXPRESSIONS):
-        wanted = {"expression": label, "split": "test", "face": "detected"}.items()
-        by_person: dict[str, str] = {}
-        for row in generator.permutation([row for row in rows if wanted <= row.items()]):
-            by_person.setdefault(row["subject"], row["source"])
-        if by_person:
-            chosen[name] = list(by_person.values())[:each]
-    return chosen
+    asking = [row for row in rows if row["split"] == "test" and row["face"] == "detected"]
+    drawn = draw_of_each(asking, each, seed)
+    return {name: [asking[number]["source"] for number in numbers] for name, numbers in drawn.items()}
 
 
 def fast_precision() -> str:

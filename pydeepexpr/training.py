@@ -24,7 +24,7 @@ from pydeepexpr.card import write_card
 from pydeepexpr.errors import UserError
 from pydeepexpr.files import atomic_file, sha256_of
 from pydeepexpr.frozen import compute_once
-from pydeepexpr.training_log import draw_curve, parse_log, write_csv
+from pydeepexpr.training_log import parse_log, write_csv
 from pydeepexpr.tuned import save_tuned, weight_files
 
 __all__ = ["Options", "resolve", "train"]
@@ -180,9 +180,11 @@ def train(solver_file: Path, out: Path, options: Options, deploy: Path) -> Path 
 
 def report(out: Path) -> None:
     """Write `log.csv` and `curve.png` from a run's log."""
+    from pydeepexpr.evaluation.curves_figure import draw_curves  # matplotlib is slow to import
+
     rows = parse_log((out / "train.log").read_text(encoding="utf-8", errors="replace"))
     write_csv(out / "log.csv", rows)
-    draw_curve(out / "curve.png", rows, title=out.name)
+    draw_curves({out.name: rows}, out / "curve.png")
 
 
 def _check_there(what: str, file: Path | None) -> None:

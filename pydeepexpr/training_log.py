@@ -1,13 +1,14 @@
-"""Caffe's training log as a table and as a curve. Reads the logs of this engine and of real Caffe alike."""
+"""Caffe's training log as a table. Reads the logs of this engine and of real Caffe alike."""
 
 import csv
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from pydeepexpr.errors import UserError
 from pydeepexpr.files import atomic_file
 
-__all__ = ["COLUMNS", "draw_curve", "parse_log", "write_csv"]
+__all__ = ["COLUMNS", "parse_log", "read_run", "write_csv"]
 
 #: The table's columns: a row an iteration that the log speaks of; empty where it says nothing.
 COLUMNS = ("iteration", "lr", "train_loss", "test_loss", "test_accuracy")
@@ -39,37 +40,41 @@ def parse_log(text: str) -> list[dict[str, float]]:
     return [rows[i] for i in sorted(rows)]
 
 
+def read_run(path: Path) -> list[dict[str, float]]:
+    """Return the rows of a training: of its folder (`train.log`, else `log.csv`), of a log, or of a `.csv`.
+
+    Raises
+    ------
+    UserError
+        If there is none of them, or it holds nothing about iterations.
+    """
+    candidates = [path / "train.log", path / "log.csv"] if path.is_dir() else [path]
+    file = next((file for file in candidates if file.is_file()), None)
+    if file is None:
+        raise UserError(f"{path} holds no training: neither train.log nor log.csv of tools/train.py")
+    text = file.read_text(encoding="utf-8", errors="replace")
+    rows = _parse_csv(text, file) if file.suffix == ".csv" else parse_log(text)
+    if not rows:
+        raise UserError(f"{file} says nothing about iterations; give a run that has begun to train")
+    return rows
+
+
+def _parse_csv(text: str, file: Path) -> list[dict[str, float]]:
+    reader = csv.DictReader(text.splitlines())
+    if tuple(reader.fieldnames or ()) != COLUMNS:
+        raise UserError(f"{file} is no table of a training: its columns are not {', '.join(COLUMNS)}")
+    try:
+        rows = [{column: float(cell) for column, cell in row.items() if cell} for row in reader]
+    except (TypeError, ValueError):
+        rows = [{}]
+    if not all("iteration" in row for row in rows):
+        raise UserError(f"{file} is damaged: not every row says numbers and their iteration; give the training's log")
+    return rows
+
+
 def write_csv(path: Path, rows: Iterable[dict[str, float]]) -> None:
     """Write rows as CSV with a header."""
     with atomic_file(path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         writer.writerows(rows)
-
-
-def draw_curve(path: Path, rows: list[dict[str, float]], title: str) -> None:
-    """Draw training and test loss, and test accuracy, over iterations as PNG (or PDF, by the name's ending)."""
-    from matplotlib.figure import Figure  # slow to import, and most callers draw nothing
-
-    def series(column: str) -> tuple[list[float], list[float]]:
-        pairs = [(row["iteration"], row[column]) for row in rows if column in row]
-        return [x for x, _ in pairs], [y for _, y in pairs]
-
-    figure = Figure(figsize=(7.2, 4.0), dpi=150, layout="constrained")
-    loss = figure.add_subplot()
-    loss.plot(*series("train_loss"), color="#9db4c8", linewidth=1, label="training loss")
-    loss.plot(*series("test_loss"), color="#1f5a8a", marker="o", markersize=3, label="test loss")
-    loss.set(xlabel="iteration", ylabel="loss", title=title)
-    loss.set_ylim(bottom=0)
-    accuracy = loss.twinx()
-    xs, ys = series("test_accuracy")
-    accuracy.plot(xs, [100 * y for y in ys], color="#c8553d", marker="o", markersize=3, label="test accuracy")
-    accuracy.set_ylabel("accuracy, %")
-    accuracy.set_ylim(0, 100)
-    for axes in (loss, accuracy):
-        axes.spines["top"].set_visible(False)
-    loss.grid(alpha=0.25)
-    handles = loss.get_legend_handles_labels()[0] + accuracy.get_legend_handles_labels()[0]
-    loss.legend(handles=handles, loc="center right", framealpha=0.85, edgecolor="none")
-    with atomic_file(path) as partial:
-        figure.savefig(partial, format=path.suffix[1:])

@@ -2,7 +2,10 @@
 
 import csv
 
-from pydeepexpr.training_log import COLUMNS, draw_curve, parse_log, write_csv
+import pytest
+
+from pydeepexpr.errors import UserError
+from pydeepexpr.training_log import COLUMNS, parse_log, read_run, write_csv
 
 LOG = """\
 I0713 10:11:12.345678  4321 solver.cpp:279] Solving human
@@ -35,10 +38,8 @@ def test_what_a_resumed_run_repeats_counts_last():
     assert [row.get("train_loss") for row in parse_log(again)][:2] == [2.25, 7.0]
 
 
-def test_an_empty_log_has_no_rows_and_still_a_curve(tmp_path):
+def test_an_empty_log_has_no_rows():
     assert parse_log("") == []
-    draw_curve(tmp_path / "curve.png", [], "nothing")
-    assert (tmp_path / "curve.png").stat().st_size > 1000
 
 
 def test_csv(tmp_path):
@@ -46,3 +47,32 @@ def test_csv(tmp_path):
     rows = list(csv.reader((tmp_path / "log.csv").open()))
     assert tuple(rows[0]) == COLUMNS
     assert rows[2] == ["20", "1e-05", "0.15", "", ""]
+
+
+def test_a_run_is_read_from_its_log_else_from_its_table(tmp_path):
+    """The log knows what the table of a run that goes on does not yet."""
+    rows = parse_log(LOG)
+    write_csv(tmp_path / "log.csv", rows[:2])
+    assert read_run(tmp_path) == read_run(tmp_path / "log.csv") == rows[:2]
+    (tmp_path / "train.log").write_text(LOG.replace("loss = nan", "loss = 1"))
+    assert read_run(tmp_path) == read_run(tmp_path / "train.log") == [*rows[:2], {**rows[2], "train_loss": 1.0}]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("train.log", "", "train.log says nothing about iterations"),
+        ("train.log", "I0713 solver.cpp] Solving human\n", "says nothing about iterations"),
+        ("log.csv", "", "is no table of a training: its columns are not iteration, lr"),
+        ("log.csv", "iteration,loss\n1,2\n", "is no table of a training"),
+        ("log.csv", ",".join(COLUMNS) + "\n", "log.csv says nothing about iterations"),
+        ("log.csv", ",".join(COLUMNS) + "\n1,2,three,,\n", "log.csv is damaged: not every row"),
+        ("log.csv", ",".join(COLUMNS) + "\n1,2,3,4,5,6\n", "log.csv is damaged"),
+        ("log.csv", ",".join(COLUMNS) + "\n,2,3,4,5\n", "log.csv is damaged"),
+        ("other.txt", "Iteration", "holds no training: neither train.log nor log.csv"),
+    ],
+)
+def test_runs_that_cannot_be_read(tmp_path, name, content, said):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(UserError, match=said):
+        read_run(tmp_path)

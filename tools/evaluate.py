@@ -107,6 +107,7 @@ def main() -> None:
 
     what = commands.add_parser("table2", help="Table 2: how often people recognise the best matches")
     what.add_argument("votes", metavar="VOTES", nargs="?", help="votes.json of tools/study.py read")
+    what.add_argument("--study", metavar="STUDY", help="its study.json: to say which data and models were shown")
     _add_outputs(what)
     what.set_defaults(call=table2.report_table2)
 

@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydeepexpr.evaluation.sheet import Panel, Tile, grid, montage
+from pydeepexpr.evaluation.sheet import Panel, Tile, montage
 from pydeepexpr.expressions import EXPRESSIONS
 from pydeepexpr.faces import confidence
 from pydeepexpr.files import provenance
@@ -17,9 +17,13 @@ __all__ = [
     "Result",
     "draw_cast_sheet",
     "draw_sheet",
+    "match_record",
+    "match_tile",
+    "ranked_by",
     "record_of",
     "record_of_cast",
     "settings_of",
+    "store_record",
     "table_of",
     "table_of_cast",
 ]
@@ -48,9 +52,9 @@ def record_of(retriever: Retriever, results: Sequence[Result]) -> dict[str, Any]
     """Return everything about a retrieval, ready for JSON: unknown distances and labels are null."""
     return {
         **settings_of(retriever),
-        "store": _store_record(retriever),
+        "store": store_record(retriever),
         "queries": [
-            {**_query_record(query), "matches": [_match_record(match) for match in matches]}
+            {**_query_record(query), "matches": [match_record(match) for match in matches]}
             for query, matches in results
         ],
         "provenance": provenance(),
@@ -68,11 +72,11 @@ def record_of_cast(retrievers: Mapping[str, Retriever], results: Sequence[CastRe
     """
     return {
         **settings_of(next(iter(retrievers.values()))),
-        "stores": {name: _store_record(retriever) for name, retriever in retrievers.items()},
+        "stores": {name: store_record(retriever) for name, retriever in retrievers.items()},
         "queries": [
             {
                 **_query_record(query),
-                "matches": {name: [_match_record(match) for match in matches] for name, matches in found.items()},
+                "matches": {name: [match_record(match) for match in matches] for name, matches in found.items()},
             }
             for query, found in results
         ],
@@ -96,7 +100,7 @@ def draw_sheet(
         Where the matched faces are. Without it, and for a face that is missing, cards with file names are drawn.
     """
     panels = [
-        Panel(_query_tile(query, 30), query.prob, [_tile(match, gallery) for match in matches])
+        Panel(_query_tile(query, 30), query.prob, [match_tile(match, gallery) for match in matches])
         for query, matches in results
     ]
     montage(panels, path, note=_note(retriever))
@@ -125,13 +129,13 @@ def draw_cast_sheet(
     for query, found in results:
         ranks = zip(*(found[name] for name in retrievers), strict=True)
         tiles = [
-            _tile(match, galleries[name] if galleries else None, lines=2, badge=len(found[name]) > 1)
+            match_tile(match, galleries[name] if galleries else None, lines=2, badge=len(found[name]) > 1)
             for matches in ranks
             for name, match in zip(retrievers, matches, strict=True)
         ]
         panels.append(Panel(_query_tile(query, 24), None, tiles))
     headings = [_shorten(name, 15, 5) for name in retrievers]
-    grid(panels, headings, path, note=_note(next(iter(retrievers.values())), shows_phi=False))
+    montage(panels, path, headings=headings, note=_note(next(iter(retrievers.values())), shows_phi=False))
 
 
 def _query_tile(query: Query, letters: int) -> Tile:
@@ -142,7 +146,8 @@ def _query_tile(query: Query, letters: int) -> Tile:
     return Tile(query.face, query.predicted, lines=lines, name=name)
 
 
-def _tile(match: Match, gallery: Gallery | None, lines: int = 3, badge: bool = True) -> Tile:
+def match_tile(match: Match, gallery: Gallery | None, lines: int = 3, badge: bool = True) -> Tile:
+    """Return a match as a sheet shows it: its picture, its rank, and up to three lines about it."""
     said = (
         EXPRESSIONS[match.predicted],
         f"JS {match.divergence:.4f}   geo {_number(match.geometric, 3)}",
@@ -155,7 +160,12 @@ def _tile(match: Match, gallery: Gallery | None, lines: int = 3, badge: bool = T
 
 
 def _note(retriever: Retriever, shows_phi: bool = True) -> str:
-    said = f"Colour and bold word: predicted expression. FC6 normalised by {retriever.how}, ranked by Jensen–Shannon"
+    return f"Colour and bold word: predicted expression. {ranked_by(retriever, shows_phi)}"
+
+
+def ranked_by(retriever: Retriever, shows_phi: bool = True) -> str:
+    """Say how a retriever ranks, for a figure's small print; what φ is where it counts or is shown."""
+    said = f"FC6 normalised by {retriever.how}, ranked by Jensen–Shannon"
     if not retriever.beta:
         return f"{said} divergence alone."
     key = "geometric distance" if retriever.sort_by == "geometric" else "φ"
@@ -205,7 +215,8 @@ def settings_of(retriever: Retriever) -> dict[str, Any]:
     }
 
 
-def _store_record(retriever: Retriever) -> dict[str, Any]:
+def store_record(retriever: Retriever) -> dict[str, Any]:
+    """Return which store is searched and what made it, ready for JSON."""
     store = retriever.store
     return {"path": os.fspath(store.path), "rows": len(store), "models": [model.record() for model in store.models]}
 
@@ -225,7 +236,8 @@ def _query_record(query: Query) -> dict[str, Any]:
     }
 
 
-def _match_record(match: Match) -> dict[str, Any]:
+def match_record(match: Match) -> dict[str, Any]:
+    """Return everything about a match, ready for JSON: an unknown distance or label is null."""
     return {
         "rank": match.rank,
         "js_rank": match.js_rank,

@@ -1,36 +1,42 @@
-"""Contact sheets: a query and what was retrieved for it, as one page a person can judge."""
+"""Contact sheets: queries and what was retrieved for them, as one page a person can judge."""
 
-import contextlib
 import dataclasses
-import os
-import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.backend_bases import RendererBase
+from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
-from pydeepexpr.evaluation.style import EXPRESSION_COLOURS, FAINT, INK, RC, RULE, rgb, save_figure
+from pydeepexpr.evaluation.page import page
+from pydeepexpr.evaluation.style import EXPRESSION_COLOURS, FAINT, INK, RULE, Paths, rgb
 from pydeepexpr.expressions import EXPRESSIONS
 
-__all__ = ["Panel", "Tile", "grid", "montage"]
+__all__ = ["Panel", "Tile", "montage"]
 
 _TILE = 1.0  # inches; every other length below is in inches, too
 _GAP = 0.09
-_MARGIN = 0.16
 _BAR = 0.035
-_LINE = 0.115
-_CAPTION = 0.03 + 3 * _LINE
-_QUERY = 1.55  # so that a query with its bars is as high as two lines of tiles
-_QUERY_CAPTION = 0.36
+_CAPTION_GAP = 0.03
+_LINE = 0.115 / 6  # a caption's line, for each point of its letters
 _QUERY_BARS = 0.84
-_BETWEEN_PANELS = 0.22
-_BETWEEN_ROWS = 0.12
+_BARS_GAP = 0.04
 _HEADING = 0.2
-_NOTE_LINE = 0.105
-_NOTE_LETTER = 0.0445  # a letter of the note, on average
+_NAME = 0.2
+
+
+class _Style(NamedTuple):
+    """How large queries are, in inches, and their letters, as a multiple of the tiles'; how far panels stand apart."""
+
+    query: float
+    letters: float
+    between: float
+
+
+_LIST = _Style(1.55, 1.25, 0.22)  # so that a query with its bars is as high as two lines of tiles
+_GRID = _Style(_TILE, 1.0, 0.12)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,125 +73,146 @@ class Panel:
 
     Attributes
     ----------
-    query : Tile
+    query : Tile or None
         Drawn large.
     prob : (7,) array or None
-        Class probabilities; a montage draws them as bars below the query.
-    tiles : sequence of Tile
+        Class probabilities, drawn as bars below the query.
+    tiles : sequence of (Tile or None)
+        Where there is none, a dash says so.
+    name : str
+        Written at the panel's left, upwards.
+    rows : tuple of str
+        Names of its lines of tiles, written likewise at the left of these; fewer names stand for as many lines each.
     """
 
-    query: Tile
+    query: Tile | None
     prob: np.ndarray | None
-    tiles: Sequence[Tile]
+    tiles: Sequence[Tile | None]
+    name: str = ""
+    rows: tuple[str, ...] = ()
 
 
-def montage(panels: Sequence[Panel], path: str | os.PathLike, *, columns: int = 5, note: str = "") -> None:
+def montage(
+    panels: Sequence[Panel],
+    path: Paths,
+    *,
+    columns: int = 5,
+    headings: Sequence[str] = (),
+    note: str = "",
+    letters: float = 6,
+) -> None:
     """Draw panels below one another and save them as one figure.
 
+    With headings it is arranged as figure 7 of Aneja et al. 2016: columns that have names, and a query at the left that
+    is as large as its matches.
+
     Parameters
     ----------
     panels : sequence of Panel
-    path : path
+    path : path, or several
         PNG, JPEG, PDF or SVG by its ending.
     columns : int
-        Tiles a line.
-    note : str
-        Small print at the foot, for instance how the distances were computed.
-    """
-    columns = min(columns, max(len(panel.tiles) for panel in panels))
-    width = 2 * _MARGIN + _QUERY + 2 * _GAP + columns * (_TILE + _GAP)
-    heights = [_panel_height(panel, columns) for panel in panels]
-    with _page(width, sum(heights) + _BETWEEN_PANELS * (len(panels) - 1), path, note) as axes:
-        top = _MARGIN
-        for number, (panel, tall) in enumerate(zip(panels, heights, strict=True)):
-            if number:
-                _draw_rule(axes, width, top - _BETWEEN_PANELS / 2)
-            _draw_panel(axes, panel, _MARGIN, top, columns)
-            top += tall + _BETWEEN_PANELS
-
-
-def grid(panels: Sequence[Panel], headings: Sequence[str], path: str | os.PathLike, *, note: str = "") -> None:
-    """Draw panels as rows of equal pictures in columns that have names, and save them as one figure.
-
-    This is the arrangement of figure 7 of Aneja et al. 2016: a query at the left, the best match of each character
-    beside it.
-
-    Parameters
-    ----------
-    panels : sequence of Panel
-        Their tiles fill the columns line by line. Probabilities are not drawn.
+        Tiles a line, where columns have no names.
     headings : sequence of str
         One a column, drawn once, at the top.
-    path : path
-        PNG, JPEG, PDF or SVG by its ending.
     note : str
-        Small print at the foot.
+        Small print at the foot, for instance how the distances were computed.
+    letters : float
+        Points of the tiles' captions.
     """
-    columns = len(headings)
-    start = _MARGIN + _TILE + 3 * _GAP
-    width = start + columns * (_TILE + _GAP) - _GAP + _MARGIN
-    tile = _TILE + _BAR + _CAPTION - _LINE  # two lines are said of each
-    heights = [-(-len(panel.tiles) // columns) * (tile + _GAP) - _GAP for panel in panels]
-    with _page(width, _HEADING + sum(heights) + _BETWEEN_ROWS * (len(panels) - 1), path, note) as axes:
-        style = {"size": 8, "weight": "bold", "ha": "center", "va": "top"}
+    columns = len(headings) or min(columns, max(len(panel.tiles) for panel in panels))
+    style = _GRID if headings else _LIST
+    layout = _Layout(panels, columns, style, letters)
+    top = _HEADING if headings else 0
+    height = top + sum(map(layout.height, panels)) + style.between * (len(panels) - 1)
+    with page(layout.width, height, path, note) as axes:
         for column, heading in enumerate(headings):
-            axes.text(start + column * (_TILE + _GAP) + _TILE / 2, _MARGIN, heading, **style)
-        top = _MARGIN + _HEADING
-        for number, (panel, tall) in enumerate(zip(panels, heights, strict=True)):
+            middle = layout.tiles + column * (_TILE + _GAP) + _TILE / 2
+            axes.text(middle, 0, heading, size=8, weight="bold", ha="center", va="top")
+        for number, panel in enumerate(panels):
             if number:
-                _draw_rule(axes, width, top - _BETWEEN_ROWS / 2)
-            _draw_tile(axes, panel.query, _MARGIN, top, _TILE, size=6)
-            _draw_tiles(axes, panel.tiles, start, top, columns, tile)
-            top += tall + _BETWEEN_ROWS
+                rule = top - style.between / 2
+                axes.plot([0, layout.width], [rule, rule], color=RULE, lw=0.5)
+            _draw_panel(axes, panel, layout, top)
+            top += layout.height(panel) + style.between
 
 
-@contextlib.contextmanager
-def _page(width: float, height: float, path: str | os.PathLike, note: str) -> Iterator[Axes]:
-    """Yield axes in inches from the page's upper left corner, and save them with margins and a note below."""
-    small = textwrap.wrap(note, int((width - 2 * _MARGIN) / _NOTE_LETTER))
-    height += 2 * _MARGIN + (_LINE + _NOTE_LINE * len(small) if small else 0)
-    with rc_context(RC):
-        figure = Figure(figsize=(width, height))
-        axes = figure.add_axes((0, 0, 1, 1))
-        axes.set_axis_off()
-        yield axes
-        style = {"size": 5.5, "color": FAINT, "va": "bottom"}
-        for number, line in enumerate(reversed(small)):
-            axes.text(_MARGIN, height - _MARGIN - number * _NOTE_LINE, line, **style)
-        axes.set(xlim=(0, width), ylim=(height, 0))  # after imshow, which sets its own
-        axes.set_aspect("auto")
-        save_figure(figure, path)
+class _Layout:
+    """Where things stand from left to right, and how high they are."""
+
+    def __init__(self, panels: Sequence[Panel], columns: int, style: _Style, letters: float) -> None:
+        self.columns, self.letters = columns, letters
+        self.side, self.query_letters = style.query, style.letters * letters
+        self.query = _NAME if any(panel.name for panel in panels) else 0
+        self.rows = self.query + (self.side + 3 * _GAP if any(panel.query for panel in panels) else 0)
+        self.tiles = self.rows + (_NAME if any(panel.rows for panel in panels) else 0)
+        self.width = self.tiles + columns * (_TILE + _GAP) - _GAP
+        lines = max((len(tile.lines) for panel in panels for tile in panel.tiles if tile), default=0)
+        self.tile = _tall(_TILE, lines, letters)
+
+    def lines(self, panel: Panel) -> int:
+        return -(-len(panel.tiles) // self.columns)
+
+    def height(self, panel: Panel) -> float:
+        lines = self.lines(panel)
+        tiles = lines * self.tile + (lines - 1) * _GAP
+        if panel.query is None:
+            return tiles
+        return max(tiles, self.query_height(panel) + (_BARS_GAP + _QUERY_BARS if panel.prob is not None else 0))
+
+    def query_height(self, panel: Panel) -> float:
+        return _tall(self.side, len(panel.query.lines), self.query_letters)
 
 
-def _draw_rule(axes: Axes, width: float, y: float) -> None:
-    axes.plot([_MARGIN, width - _MARGIN], [y, y], color=RULE, lw=0.5)
+def _tall(side: float, lines: int, letters: float) -> float:
+    """Return how high a tile is with the bar and the caption below it."""
+    return side + _BAR + (_CAPTION_GAP + lines * _LINE * letters if lines else 0)
 
 
-def _panel_height(panel: Panel, columns: int) -> float:
-    lines = -(-len(panel.tiles) // columns)
-    tiles = lines * (_TILE + _BAR + _CAPTION) + (lines - 1) * _GAP
-    return max(tiles, _QUERY + _BAR + _QUERY_CAPTION + (_QUERY_BARS if panel.prob is not None else 0))
-
-
-def _draw_panel(axes: Axes, panel: Panel, left: float, top: float, columns: int) -> None:
-    _draw_tile(axes, panel.query, left, top, _QUERY, size=7.5)
+def _draw_panel(axes: Axes, panel: Panel, layout: _Layout, top: float) -> None:
+    if panel.name:
+        _draw_name(axes, panel.name, layout.query - _NAME, top, layout.height(panel))
+    if panel.query is not None:
+        _draw_tile(axes, panel.query, layout.query, top, layout.side, layout.query_letters)
     if panel.prob is not None:
-        _draw_bars(axes, panel.prob, left, top + _QUERY + _BAR + _QUERY_CAPTION, _QUERY)
-    _draw_tiles(axes, panel.tiles, left + _QUERY + 3 * _GAP, top, columns, _TILE + _BAR + _CAPTION)
+        below = top + layout.query_height(panel) + _BARS_GAP
+        _draw_bars(axes, panel.prob, layout.query, below, layout.side)
+    step = layout.lines(panel) / max(len(panel.rows), 1) * (layout.tile + _GAP)
+    for number, name in enumerate(panel.rows):
+        _draw_name(axes, name, layout.rows, top + number * step, step - _GAP)
+    for number, tile in enumerate(panel.tiles):
+        line, column = divmod(number, layout.columns)
+        left, up = layout.tiles + column * (_TILE + _GAP), top + line * (layout.tile + _GAP)
+        if tile is None:
+            axes.text(left + _TILE / 2, up + _TILE / 2, "–", size=8, color=FAINT, ha="center", va="center")
+        else:
+            _draw_tile(axes, tile, left, up, _TILE, layout.letters)
 
 
-def _draw_tiles(axes: Axes, tiles: Sequence[Tile], left: float, top: float, columns: int, tall: float) -> None:
-    """Draw tiles line by line; `tall` is one with its caption."""
-    for number, tile in enumerate(tiles):
-        line, column = divmod(number, columns)
-        _draw_tile(axes, tile, left + column * (_TILE + _GAP), top + line * (tall + _GAP), _TILE, size=6)
+def _draw_name(axes: Axes, name: str, left: float, top: float, tall: float) -> None:
+    """Write a name upwards, in the middle of what it names."""
+    style = {"size": 8, "weight": "bold", "rotation": 90, "ha": "left", "va": "center"}
+    axes.text(left, top + tall / 2, name, **style)
+
+
+class _Picture(AxesImage):
+    """An image that files for print hold as it is: resampled or put together with others it would have grey edges."""
+
+    def can_composite(self) -> bool:
+        return False
+
+    def draw(self, renderer: RendererBase) -> None:
+        self.set_interpolation("none" if renderer.option_scale_image() else "lanczos")
+        super().draw(renderer)
 
 
 def _draw_tile(axes: Axes, tile: Tile, x: float, y: float, side: float, size: float) -> None:
     """Draw a picture or a card, the coloured bar below it, the badge, the caption."""
     colour = EXPRESSION_COLOURS[tile.label] if tile.label >= 0 else FAINT
     if tile.image is not None:
-        axes.imshow(rgb(tile.image), extent=(x, x + side, y + side, y), interpolation="lanczos", aspect="auto")
+        picture = _Picture(axes, extent=(x, x + side, y + side, y))
+        picture.set_data(rgb(tile.image))
+        axes.add_image(picture)
     else:
         axes.add_patch(Rectangle((x, y), side, side, color=colour, alpha=0.12, lw=0))
         axes.text(x + side / 2, y + side * 0.56, _wrap(tile.name), size=size - 0.5, ha="center", va="center")
@@ -198,10 +225,11 @@ def _draw_tile(axes: Axes, tile: Tile, x: float, y: float, side: float, size: fl
         axes.text(x + wide / 2, y + box / 2, tile.badge, zorder=4, **style)
     for number, line in enumerate(tile.lines):
         weight, ink = ("bold", INK) if number == 0 else ("normal", FAINT)
-        below = y + side + _BAR + 0.03 + number * _LINE * (size / 6)
+        below = y + side + _BAR + _CAPTION_GAP + number * _LINE * size
         axes.text(x, below, line, size=size if number == 0 else size - 0.5, weight=weight, color=ink, va="top")
     if tile.aside:
-        axes.text(x + side, y + side + _BAR + 0.03, tile.aside, size=size - 0.5, color=FAINT, ha="right", va="top")
+        below = y + side + _BAR + _CAPTION_GAP
+        axes.text(x + side, below, tile.aside, size=size - 0.5, color=FAINT, ha="right", va="top")
 
 
 def _wrap(name: str, wide: int = 15, most: int = 5) -> str:

@@ -86,7 +86,7 @@ def demo_material(folder: Path) -> Material | None:
         division="own",
         runs={name: folder / "runs" / name for name in ("human", *stores)},
         truth=(folder / "performers/frames.parquet", folder / "RIG_DB_256/frames.parquet"),
-        human_epochs=6,
+        human_epochs=4,
         character_epochs=3,
         earlier=_found(_EARLIER),
     )

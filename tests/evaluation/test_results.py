@@ -17,7 +17,6 @@ from pydeepexpr.evaluation.results import (
     table_of,
     table_of_cast,
 )
-from pydeepexpr.evaluation.sheet import Panel, Tile, grid, montage
 from pydeepexpr.gallery import Gallery
 from pydeepexpr.pipeline import Query, Retriever
 
@@ -100,20 +99,6 @@ def test_the_sheet_of_a_cast_is_drawn(tiny, of_cast, tmp_path, with_images):
     assert height > 300 * 3 * 1.2  # the second and third best stand below the best
 
 
-def test_columns_of_a_grid_stand_below_their_headings(tmp_path):
-    """One colour a column: whatever the row, its pixels lie in one band, 1.09 inches wide, and the bands do not mix."""
-    colours = [(0, 0, 255), (0, 255, 0), (255, 0, 0)]
-    tiles = [Tile(np.full((256, 256, 3), colour, np.uint8), 0) for colour in colours]
-    query = Tile(np.full((256, 256, 3), (255, 255, 0), np.uint8), 0)
-    grid([Panel(query, None, tiles), Panel(query, None, [*tiles, *tiles])], ["a", "b", "c"], tmp_path / "g.png")
-    sheet = cv2.imread(str(tmp_path / "g.png")).astype(int)
-    for column, colour in enumerate(colours):
-        rows, columns = np.nonzero(np.abs(sheet - colour).sum(axis=2) < 8)
-        left = 300 * (0.16 + 1.0 + 0.27 + column * 1.09)
-        assert columns.min() == pytest.approx(left, abs=2) and columns.max() == pytest.approx(left + 300, abs=3)
-        assert len(rows) == pytest.approx(3 * 300**2, rel=0.02)
-
-
 @pytest.mark.parametrize("ending", ["png", "pdf", "svg", "jpg"])
 @pytest.mark.parametrize("with_images", [True, False])
 def test_the_sheet_is_drawn(tiny, results, tmp_path, ending, with_images):
@@ -122,24 +107,6 @@ def test_the_sheet_is_drawn(tiny, results, tmp_path, ending, with_images):
     draw_sheet(retriever, [(query, matches[:3])], path, Gallery(tiny.store) if with_images else None)
     assert path.stat().st_size > 5000
     assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_sheet_shows_the_pixels_it_was_given(tmp_path):
-    red = np.full((256, 256, 3), (0, 0, 255), np.uint8)
-    montage([Panel(Tile(red, 3), None, [Tile(red, 0, "1"), Tile(None, 1, "2", name="a" * 100)])], tmp_path / "s.png")
-    sheet = cv2.imread(str(tmp_path / "s.png"))
-    share = (np.abs(sheet.astype(int) - (0, 0, 255)).sum(axis=2) < 8).mean()
-    area = 1.55**2 + 1.0 - 0.19**2  # the query, and a tile without its badge, in square inches
-    assert share == pytest.approx(area * 300**2 / sheet[..., 0].size, rel=0.02)
-
-
-@pytest.mark.parametrize("count", [1, 5, 11])
-def test_tiles_wrap(tmp_path, count):
-    tile = Tile(None, 2, "1", ("fear", "JS", "φ"), "true: joy", "name.png")
-    montage([Panel(tile, np.full(7, 1 / 7), [tile] * count)] * 2, tmp_path / "s.png", note="word " * 60)
-    height, width = cv2.imread(str(tmp_path / "s.png")).shape[:2]
-    assert width == pytest.approx(300 * (0.32 + 1.55 + 0.18 + 1.09 * min(count, 5)), abs=2)
-    assert height > 300 * 2 * 1.3 * -(-count // 5)
 
 
 def test_a_sheet_needs_a_known_ending(results, tmp_path):

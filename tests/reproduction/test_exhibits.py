@@ -122,7 +122,8 @@ def test_peoples_answers_are_read(material):
     assert expert.split()[3:5] == ["votes/expert/x.CSV", "--json"]
     assert "--expert out/figure9/expert.json --crowd out/figure9/ranking.json" in ranked and "--true" not in ranked
     touch("votes/recognition/a.csv")
-    assert commands(material, "table2")[-1].startswith("evaluate table2 out/table2/votes.json --markdown")
+    table = commands(material, "table2")[-1]
+    assert table.startswith("evaluate table2 out/table2/votes.json --study out/table2/study/study.json --markdown")
 
 
 def test_new_answers_are_noticed(material):
