@@ -45,14 +45,12 @@ _FULL = "needs a training of its own: make reproduce FULL=1"
 
 #: The rows. "random" is the papers' division of the characters' frames as far as they tell, and leaks.
 DIVISIONS = {
-    "folds": Division("human network, five folds, each person in one", PAPER_ACCURACY, "folds", _FULL),
-    "people": Division("human network, people who are in no training image", PAPER_ACCURACY, "parts", "no test images"),
-    "random": Division("character network, frames divided at random", 0.8902, "parts", _FULL),
-    "apart": Division("character network, neighbouring frames on one side", 0.8902, "parts", _FULL),
-    "left-out": Division("character network, a character it has never seen", None, "characters", _FULL),
-    "tuned": Division(
-        "human network tuned for each character, neighbours on one side", None, "characters", "no stores"
-    ),
+    "folds": Division("human: five folds, each person in one", PAPER_ACCURACY, "folds", _FULL),
+    "people": Division("human: people in no training image", PAPER_ACCURACY, "parts", "no test images"),
+    "random": Division("character: frames divided at random", 0.8902, "parts", _FULL),
+    "apart": Division("character: neighbouring frames on one side", 0.8902, "parts", _FULL),
+    "left-out": Division("character: one that it has never seen", None, "characters", _FULL),
+    "tuned": Division("human, tuned for each character: neighbours on one side", None, "characters", "no stores"),
 }
 
 
@@ -170,22 +168,17 @@ def accuracy_tables(found: Mapping[str, Accuracy]) -> list[Table]:
 
 
 def _whole(found: Mapping[str, Accuracy]) -> Table:
-    columns = ("network and division", "accuracy", "95 %", "images", "mean ± deviation", "over", "papers", "made")
+    columns = ("network and division", "accuracy", "95 %", "papers", "images", "mean ± deviation", "made")
     rows = []
     for name, division in DIVISIONS.items():
-        cells: list[Cell] = [Missing(division.lacks), None, None, None, None]
+        row: list[Cell] = [Missing(division.lacks), None, division.papers, None, None, None]
         if its := found.get(name):
-            counted, (mean, deviation) = its.result, spread([*its.each.values()])
-            several = len(its.each) > 1
-            cells = [
-                counted.accuracy,
-                f"{its.low:.1%} to {its.high:.1%}",
-                counted.total,
-                f"{mean:.1%} ± {deviation:.1%}" if several else None,
-                f"{len(its.each)} {division.over}" if several else None,
-            ]
-        made = its.made[:10] + ("*" if its.command else "") if its else None
-        rows.append([division.about, *cells, division.papers, made])
+            mean, deviation = spread([*its.each.values()])
+            over = f"{mean:.1%} ± {deviation:.1%} over {len(its.each)} {division.over}" if len(its.each) > 1 else None
+            made = its.made[:10] + ("*" if its.command else "")
+            between = f"{its.low:.1%} to {its.high:.1%}"
+            row = [its.result.accuracy, between, division.papers, its.result.total, over, made]
+        rows.append([division.about, *row])
     said = (
         "Labelled test images whose expression the network names; photographs without a face found are not among "
         "them. Intervals hold 95 % of the accuracies over resampled persons, of characters over resampled sequences. "

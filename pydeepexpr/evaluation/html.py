@@ -16,6 +16,8 @@ from pydeepexpr.images import read_image
 
 __all__ = ["card", "command", "missing", "picture", "section", "table", "write_page"]
 
+_LONG = 26  # letters of a cell that still stand in one line
+
 
 def write_page(path: Path, title: str, heading: str, lead: str, body: str, *, cards: str = "") -> Path:
     """Write a page of sections in the project's style, and return where it is.
@@ -28,7 +30,7 @@ def write_page(path: Path, title: str, heading: str, lead: str, body: str, *, ca
     lead, body, cards : str
         HTML: the introduction, the sections, and boxes with the most important numbers between them.
     """
-    template = Template((files("pydeepexpr.evaluation") / "page.html").read_text(encoding="utf-8"))
+    template = Template((files("pydeepexpr.evaluation") / "report_page.html").read_text(encoding="utf-8"))
     page = template.substitute(title=escape(title), heading=escape(heading), lead=lead, cards=cards, body=body)
     with atomic_file(path) as partial:
         partial.write_text(page, encoding="utf-8")
@@ -48,14 +50,21 @@ def section(title: str, *parts: str) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], last: bool = False) -> str:
-    """Return a table of texts, whose first column says what the row is; `last` sets the last row apart."""
+    """Return a table of texts, whose first column says what the row is; `last` sets the last row apart.
+
+    Long texts may break into lines, numbers do not.
+    """
     top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
     body = ""
     for number, row in enumerate(rows):
         kind = ' class="last"' if last and number == len(rows) - 1 else ""
-        cells = "".join(f"<td>{escape(cell)}</td>" for cell in row[1:])
-        body += f"<tr{kind}><th>{escape(row[0])}</th>{cells}</tr>\n"
+        cells = "".join(f"<td{_long(cell)}>{escape(cell)}</td>" for cell in row[1:])
+        body += f"<tr{kind}><th{_long(row[0])}>{escape(row[0])}</th>{cells}</tr>\n"
     return f'<div class="wide"><table>\n<thead><tr>{top}</tr></thead>\n<tbody>\n{body}</tbody></table></div>\n'
+
+
+def _long(text: str) -> str:
+    return ' class="long"' if len(text) > _LONG else ""
 
 
 def picture(image: np.ndarray | Path, said: str, wide: int, kind: str = "") -> str:

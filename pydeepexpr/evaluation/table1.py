@@ -102,25 +102,25 @@ class Table1:
         }
 
     def tables(self) -> list[Table]:
-        """Return the table beside the papers' own values, then each ranking's scores by character."""
-        return [self._by_expression(), *(self._by_character(name) for name in self.scores)]
+        """Return the table beside the papers' own values, the intervals, and each ranking's scores by character."""
+        return [self._by_expression(), self._intervals(), *(self._by_character(name) for name in self.scores)]
 
     def _by_expression(self) -> Table:
-        columns, numbers = ["expression", "queries"], []
-        for name in self.scores:
-            columns += [_HEADS[name], f"{_HEADS[name]}: 95 %"]
-            numbers += [
-                _with_average(self.by_expression(name)),
-                [_between(*ends) for ends in self.spread(name).T],
-            ]
-        for name, row in PAPERS.items():
-            columns.append(f"papers: {_HEADS[name]}")
-            numbers.append(_with_average(np.array(row)))
+        columns = [_HEADS[name] for name in self.scores] + [f"papers: {_HEADS[name]}" for name in PAPERS]
+        numbers = [self.by_expression(name) for name in self.scores] + [np.array(row) for row in PAPERS.values()]
         counts = [*self.queries.tolist(), int(self.queries.sum())]
-        rows = list(zip([*EXPRESSIONS, "average"], counts, *map(list, numbers), strict=True))
-        return Table(
-            "Table 1: average retrieval score by expression", tuple(columns), rows, said=self._said(), last=True
+        cells = (map(float, _with_average(column)) for column in numbers)
+        rows = list(zip([*EXPRESSIONS, "average"], counts, *cells, strict=True))
+        heads = ("expression", "queries", *columns)
+        return Table("Average retrieval score", heads, rows, said=self._said(), last=True)
+
+    def _intervals(self) -> Table:
+        said = (
+            "Ends of the intervals that hold 95 % of the means over resampled people; the characters stay as they are."
         )
+        ends = ([_between(*pair) for pair in self.spread(name).T] for name in self.scores)
+        rows = list(zip([*EXPRESSIONS, "average"], *ends, strict=True))
+        return Table("Its spread", ("expression", *(_HEADS[name] for name in self.scores)), rows, said=said, last=True)
 
     def _by_character(self, name: str) -> Table:
         rows = [
@@ -131,15 +131,14 @@ class Table1:
             ["average", sum(self.images.values()), *map(float, _with_average(self.by_expression(name)))],
         )
         columns = ("character", "images", *EXPRESSIONS, "average")
-        return Table(f"Table 1 by character: {_HEADS[name]}", columns, rows, last=True)
+        return Table(f"By character: {_HEADS[name]}", columns, rows, last=True)
 
     def _said(self) -> str:
         said = f"{self.queries.sum():,} queries against {sum(self.images.values()):,} images of {len(self.images)}"
         said += f" character{'s' if len(self.images) > 1 else ''}; 0 is best, {_mean(self.chance):.3f} is chance."
         if not np.isnan(self.gain()).any():
             gained, low, high = self.gain()
-            said += f" DeepExpr lies {gained:.3f} below geometry ({low:.3f} to {high:.3f})."
-        said += " Intervals hold 95 % of the means over resampled people; the characters stay as they are."
+            said += f" DeepExpr lies {gained:.3f} below geometry (95 %: {low:.3f} to {high:.3f})."
         if self.without_geometry:
             said += (
                 f" {self.without_geometry:,} queries and images have no landmarks: geometry ranks them last, in ties."

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pydeepexpr import paths
+from pydeepexpr.expressions import EXPRESSIONS
 from pydeepexpr.reproduction.material import Material
 from pydeepexpr.reproduction.trainings import character_trainings
 from pydeepexpr.stages import Stage, Step
@@ -120,7 +121,7 @@ def _table2(material: Material, place: Place, folder: Path) -> list[Step]:
         votes = folder / "votes.json"
         steps.append(_step(votes, "study", "read", study, *answers, "--json", votes, reads=answers))
         words = [votes]
-    return [*steps, _table(folder / "table2", "table2", *words)]
+    return [*steps, _table(folder / "table2", "table2", *words, "--study", study)]
 
 
 def _figure(name: str, *words: object) -> Callable[[Material, Place, Path], Sequence[Step]]:
@@ -249,7 +250,7 @@ EXHIBITS = (
         "figure",
         "Both models, every expression",
         "The same for all seven expressions.",
-        _figure("comparison"),
+        _figure("comparison", "--expressions", *EXPRESSIONS),
     ),
     Exhibit(
         "embedding",
@@ -263,14 +264,17 @@ EXHIBITS = (
         "figure9",
         "table",
         "Figure 9: ranking correlation",
-        "Thirty times five frames with the query’s expression, ranked by the system and by people.",
+        "Thirty times five frames with the query’s expression, ranked by the system and by people. Of rendered faces "
+        "the action units are known: the order by distance between them stands in the expert’s place, until an "
+        "expert’s answers are there. No person has seen it, and frames between the same two key poses hardly differ.",
         _figure9,
     ),
     Exhibit(
         "table2",
         "table",
         "Table 2: recognised by people",
-        "How many people recognise the expression of the best matches. Only people can fill it.",
+        "How many people recognise the expression of the best matches. Only people can fill it: give them the study’s "
+        "page.html, and put what they save into the folder of votes.",
         _table2,
     ),
 )

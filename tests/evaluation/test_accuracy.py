@@ -34,8 +34,8 @@ def test_folds_by_hand():
     assert record["mean"] == pytest.approx(0.625) and record["deviation"] == pytest.approx(0.25 / np.sqrt(2))
     assert its.made.startswith("2026-11-28")
     table = accuracy_tables({"folds": its})[0].markdown()
-    assert "| human network, five folds, each person in one | 66.67% |" in table
-    assert "| 6 | 62.5% ± 17.7% | 2 folds | 85.27% | 2026-11-28 |" in table
+    assert "| human: five folds, each person in one | 66.67% |" in table
+    assert "| 85.27% | 6 | 62.5% ± 17.7% over 2 folds | 2026-11-28 |" in table
 
 
 def test_persons_are_resampled_and_sequences_where_there_are_none():
@@ -52,7 +52,7 @@ def test_what_was_not_measured_is_missing_with_its_reason():
     whole, classes = accuracy_tables({"people": accuracy_of({"one": store([3, 0], [3, 3])})})
     rows = {row[0]: row for row in whole.texts()}
     assert rows[DIVISIONS["folds"].about][1:3] == ["missing (1)", "–"]
-    assert rows[DIVISIONS["random"].about][6] == "89.02%" and rows[DIVISIONS["left-out"].about][6] == "–"
+    assert rows[DIVISIONS["random"].about][3] == "89.02%" and rows[DIVISIONS["left-out"].about][3] == "–"
     assert "make reproduce FULL=1" in whole.reasons()[0]
     assert classes.columns == ("expression", "people") and classes.texts()[3] == ["joy", "100.0%"]
     assert classes.texts()[1] == ["disgust", "–"]
