@@ -8,6 +8,7 @@ __all__ = ["LEVEL", "group_numbers", "interval", "resampled_means"]
 LEVEL = 0.95
 
 _RESAMPLES = 2000
+_AT_ONCE = 100  # draws that are held in memory together
 
 
 def resampled_means(
@@ -41,10 +42,14 @@ def resampled_means(
     sizes = np.zeros((count, classes))
     np.add.at(totals, (groups, labels), values)
     np.add.at(sizes, (groups, labels), 1)
-    drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=_RESAMPLES)
-    summed = np.tensordot(drawn, totals, axes=1)
-    held = (drawn @ sizes).reshape(_RESAMPLES, classes, *[1] * (values.ndim - 1))
-    return np.divide(summed, held, out=np.full_like(summed, np.nan), where=held > 0)
+    generator, each = np.random.default_rng(seed), np.full(count, 1 / count)
+    means = np.full((_RESAMPLES, *totals.shape[1:]), np.nan)
+    for start in range(0, _RESAMPLES, _AT_ONCE):
+        drawn = generator.multinomial(count, each, size=_AT_ONCE)
+        held = (drawn @ sizes).reshape(_AT_ONCE, classes, *[1] * (values.ndim - 1))
+        summed = np.tensordot(drawn, totals, axes=1)
+        np.divide(summed, held, out=means[start : start + _AT_ONCE], where=held > 0)
+    return means
 
 
 def interval(means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

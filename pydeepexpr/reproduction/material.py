@@ -9,7 +9,13 @@ from pydeepexpr.errors import UserError
 from pydeepexpr.stages import Step
 from pydeepexpr.stores import CHARACTER_STORES
 
-__all__ = ["Material", "demo_material", "own_material"]
+__all__ = ["PICTURES_LICENCE", "Material", "demo_material", "own_material"]
+
+#: What is said wherever pictures of databases are shown.
+PICTURES_LICENCE = (
+    "the page holds pictures of the databases (FERG-DB, CK+, DISFA, KDEF, MMI, FER2013 …): show it only where their "
+    "licences allow"
+)
 
 #: The accuracies of the project's own full run on the demo's material.
 _EARLIER = "docs/tables/accuracy_demo_full.json"
@@ -61,6 +67,11 @@ class Material:
     extraction: tuple[Step, ...] = ()
     earlier: Path | None = None
 
+    @property
+    def licensed(self) -> bool:
+        """Whether its pictures are those of databases, and not rendered."""
+        return not self.truth
+
 
 def demo_material(folder: Path) -> Material | None:
     """Return what the demo has made in its folder; None where it has not been run.
@@ -106,9 +117,10 @@ def own_material(
     lmdb: Path = Path("data/lmdb"),
     runs: Path = Path("runs"),
 ) -> Material | None:
-    """Return what ``make train-human`` and ``make finetune`` have made; None where there are no people's test images.
+    """Return what ``make train-human`` and ``make finetune`` have made; None where there are no people to ask.
 
-    Without characters of one's own, the project's cast answers, and its human network looks at the people.
+    Without test images of people those that validate ask. Without characters of one's own, the project's cast answers,
+    and its human network looks at the people.
 
     Parameters
     ----------
@@ -130,7 +142,8 @@ def own_material(
     lmdb, runs : path
         Where the characters' LMDBs and all trainings are.
     """
-    if not (people / "test_lmdb").is_dir():
+    asking = next((lmdb for lmdb in (people / "test_lmdb", people / "val_lmdb") if lmdb.is_dir()), None)
+    if asking is None:
         return None
     each = {
         folder.name.removeprefix(f"{frames.name}-"): folder / "test_lmdb"
@@ -161,7 +174,7 @@ def own_material(
         human_epochs=epochs,
         character_epochs=epochs,
         extraction=(
-            _extraction(model, people / "test_lmdb", asked, device),
+            _extraction(model, asking, asked, device),
             *(_extraction(models[who], each[who], made[who], device) for who in each),
         ),
     )

@@ -11,7 +11,7 @@ from pydeepexpr.evaluation.table import Table
 from pydeepexpr.faces import LANDMARK_LICENCE
 from pydeepexpr.files import provenance
 from pydeepexpr.reproduction.exhibits import EXHIBITS, Exhibit
-from pydeepexpr.reproduction.material import Material
+from pydeepexpr.reproduction.material import PICTURES_LICENCE, Material
 
 __all__ = ["write_index"]
 
@@ -133,11 +133,8 @@ def _licences(materials: Sequence[Material]) -> str:
         f"<p>Made {escape(made['made'])} with {escape(versions)}.</p>\n<p>The code and the rendered people and "
         f"characters are under the MIT licence. <b>{landmarks}</b>. "
     )
-    if any(not material.truth for material in materials):
-        said += (
-            "This page holds pictures of licensed databases (FERG-DB, CK+, DISFA, KDEF, MMI, FER2013 …): show it only "
-            "where their licences allow. "
-        )
+    if any(material.licensed for material in materials):
+        said += f"{escape(PICTURES_LICENCE[0].upper() + PICTURES_LICENCE[1:])}. "
     return section("Versions and licences", f"{said}</p>\n")
 
 

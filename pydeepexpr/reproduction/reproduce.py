@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydeepexpr.errors import UserError
 from pydeepexpr.reproduction.exhibits import Place, exhibit_stages
-from pydeepexpr.reproduction.material import Material
+from pydeepexpr.reproduction.material import PICTURES_LICENCE, Material
 from pydeepexpr.reproduction.page import write_index
 from pydeepexpr.reproduction.trainings import training_stages
 from pydeepexpr.stages import Stage, run_stages
@@ -47,7 +47,9 @@ def reproduce(
         If there is no material. An exhibit that cannot be made is named on the page, with the reason.
     """
     if not materials:
-        raise UserError("nothing to reproduce the papers with: run make demo, which needs no data, or make finetune")
+        raise UserError(
+            "nothing to reproduce the papers with: run make demo, which needs no data, or make data with your own people"
+        )
     place = {material.name: Place(out / material.name, votes) for material in materials}
     missing = []
     for material in materials:
@@ -58,6 +60,8 @@ def reproduce(
         record = place[material.name].folder / "stages.json"
         missing += _lacking(run_stages(stages, record, _call, independent=True))
     lines = [f"missing: {line}" for line in missing]
+    if any(material.licensed for material in materials):
+        lines.append(f"licences: {PICTURES_LICENCE}")
     return "\n".join([*lines, str(write_index(out, materials))])
 
 

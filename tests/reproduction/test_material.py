@@ -68,6 +68,13 @@ def test_own_characters_that_are_tuned():
     )
 
 
+def test_where_nobody_tests_those_who_validate_ask():
+    touch("data/lmdb/human/val_lmdb/data.mdb")
+    assert own().extraction[0].arguments[2] == "data/lmdb/human/val_lmdb"
+    touch("data/lmdb/human/test_lmdb/data.mdb")
+    assert own().extraction[0].arguments[2] == "data/lmdb/human/test_lmdb"
+
+
 def test_without_own_characters_the_projects_cast_answers():
     touch("data/lmdb/human/test_lmdb/data.mdb")
     found = own()
