@@ -48,7 +48,7 @@ def reproduce(
     """
     if not materials:
         raise UserError(
-            "nothing to reproduce the papers with: run make demo, which needs no data, or make data with your own people"
+            "nothing to reproduce the papers with: run make demo, which needs no data, or make data for your people"
         )
     place = {material.name: Place(out / material.name, votes) for material in materials}
     missing = []
