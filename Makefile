@@ -47,8 +47,8 @@ PRECISION ?= fp32
 FULL ?=
 VOTES ?= data/votes
 REPRODUCE = $(RUN) tools/reproduce.py --people $(LMDB) --registered $(PEOPLE) --model $(MODEL) \
-	--frames data/registered/$(FRAMES) --stage $(FINETUNE) --division $(SPLIT) --epochs $(EPOCHS) --votes $(VOTES) \
-	--device $(DEVICE) $(if $(findstring command,$(origin PRECISION)),--precision $(PRECISION)) $(if $(FULL),--full)
+	--frames data/registered/$(FRAMES) --stage $(FINETUNE) --division $(SPLIT) --votes $(VOTES) --device $(DEVICE) \
+	$(if $(findstring command,$(origin EPOCHS)),--epochs $(EPOCHS)) $(if $(findstring command,$(origin PRECISION)),--precision $(PRECISION)) $(if $(FULL),--full)
 TOP ?= 10
 SHEET ?= sheet.png
 

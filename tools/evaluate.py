@@ -14,7 +14,7 @@ python tools/evaluate.py pick-queries /data/registered/web_faces/manifest.parque
 import argparse
 from typing import Any
 
-from pydeepexpr.cli import run
+from pydeepexpr.cli import read_pairs, run
 from pydeepexpr.engine import DEVICES
 from pydeepexpr.evaluation import distance_report, ranking_report, report, table2
 from pydeepexpr.evaluation.accuracy import DIVISIONS
@@ -83,6 +83,8 @@ def main() -> None:
     what = commands.add_parser("accuracy", help="recognition accuracy of every division, beside the papers'")
     for name, division in DIVISIONS.items():
         what.add_argument(f"--{name}", metavar="STORE", nargs="+", default=[], help=f"test images: {division.about}")
+    words = "how long networks were trained, for instance random=50 epochs"
+    what.add_argument("--trained", metavar="DIVISION=WORDS", nargs="+", default=[], help=words)
     what.add_argument("--earlier", metavar="FILE", help="JSON of an earlier call, for divisions without stores")
     what.add_argument("--figures", metavar="FOLDER", help="where confusion matrices go, as PNG and PDF")
     _add_outputs(what)
@@ -126,7 +128,8 @@ def main() -> None:
 
 def _accuracy(**given: Any) -> str:
     divisions = {name: given.pop(name.replace("-", "_")) for name in DIVISIONS}
-    return report.report_accuracy(divisions, **given)
+    trained = read_pairs(given.pop("trained"), "--trained")
+    return report.report_accuracy(divisions, trained=trained, **given)
 
 
 def _add_queries(parser: argparse.ArgumentParser) -> None:

@@ -35,14 +35,15 @@ def main() -> None:
     add("--frames", type=Path, default=Path("data/registered/FERG_DB_256"), help="default: %(default)s")
     add("--stage", default=FINETUNE, help="of the fine-tuning (default: %(default)s)")
     add("--division", default="blocks", help="--split that keeps neighbouring frames apart (default: %(default)s)")
-    add("--epochs", type=float, default=50, help="of each training of --full on them (default: %(default)s)")
+    words = "of each training of --full (default: the papers' 50; of the demo 4 and 3)"
+    parser.add_argument("--epochs", type=float, help=words)
     parser.add_argument("--precision", choices=PRECISIONS, help="of the trainings (default: what is fast here)")
     parser.add_argument("--device", choices=DEVICES, default="auto", help="default: auto")
     a = parser.parse_args()
     folder = a.out / "own/stores"
     places = (a.people, a.model, a.registered, a.frames)
     own_one = own_material(*places, a.stage, a.division, folder, a.device, epochs=a.epochs)
-    materials = [one for one in (own_one, demo_material(a.demo)) if one]
+    materials = [one for one in (own_one, demo_material(a.demo, a.epochs)) if one]
     precision = a.precision or fast_precision()
     options = {"kinds": a.kinds, "votes": a.votes, "full": a.full, "precision": precision, "device": a.device}
     print(reproduce(materials, a.out, **options))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,6 +69,8 @@ class Accuracy:
         Ends of the 95 % interval of the accuracy over resampled persons (of frames: over resampled sequences).
     made : str
         When the newest of the stores was made.
+    trained : str
+        How long the networks were trained, in words; empty where that was not said.
     command : str
         What made it, if it is an earlier result that was read from a file; else empty.
     """
@@ -77,6 +80,7 @@ class Accuracy:
     low: float
     high: float
     made: str
+    trained: str = ""
     command: str = ""
 
     @property
@@ -97,17 +101,20 @@ class Accuracy:
             "deviation": None if np.isnan(deviation) else deviation,
             "confusion": self.confusion.tolist(),
             "made": self.made,
+            "trained": self.trained,
             **({"command": self.command} if self.command else {}),
         }
 
 
-def accuracy_of(stores: Mapping[str, FeatureStore]) -> Accuracy:
+def accuracy_of(stores: Mapping[str, FeatureStore], trained: str = "") -> Accuracy:
     """Count what is recognised in stores of test images.
 
     Parameters
     ----------
     stores : mapping of str to FeatureStore
         Folds, characters, or one store alone. No image may be in two of them.
+    trained : str
+        How long their networks were trained, in words.
 
     Raises
     ------
@@ -129,7 +136,7 @@ def accuracy_of(stores: Mapping[str, FeatureStore]) -> Accuracy:
     means = resampled_means(together, np.zeros(len(together), dtype=np.int64), groups, 1)
     (low,), (high,) = interval(means)
     made = max(part["provenance"].get("made", "") for store in stores.values() for part in store.parts)
-    return Accuracy(confusion, each, float(low), float(high), made)
+    return Accuracy(confusion, each, float(low), float(high), made, trained)
 
 
 def read_accuracies(path: str | os.PathLike) -> dict[str, Accuracy]:
@@ -151,7 +158,8 @@ def read_accuracies(path: str | os.PathLike) -> dict[str, Accuracy]:
                 its["lower"],
                 its["upper"],
                 its["made"],
-                its.get("command") or " ".join(made["command"]),
+                its["trained"],
+                its.get("command") or shlex.join(made["command"]),
             )
             for division, its in record["divisions"].items()
             if division in DIVISIONS
@@ -168,16 +176,16 @@ def accuracy_tables(found: Mapping[str, Accuracy]) -> list[Table]:
 
 
 def _whole(found: Mapping[str, Accuracy]) -> Table:
-    columns = ("network and division", "accuracy", "95 %", "papers", "images", "mean ± deviation", "made")
+    columns = ("network and division", "accuracy", "95 %", "papers", "images", "mean ± deviation", "trained", "made")
     rows = []
     for name, division in DIVISIONS.items():
-        row: list[Cell] = [Missing(division.lacks), None, division.papers, None, None, None]
+        row: list[Cell] = [Missing(division.lacks), None, division.papers, None, None, None, None]
         if its := found.get(name):
             mean, deviation = spread([*its.each.values()])
             over = f"{mean:.1%} ± {deviation:.1%} over {len(its.each)} {division.over}" if len(its.each) > 1 else None
             made = its.made[:10] + ("*" if its.command else "")
             between = f"{its.low:.1%} to {its.high:.1%}"
-            row = [its.result.accuracy, between, division.papers, its.result.total, over, made]
+            row = [its.result.accuracy, between, division.papers, its.result.total, over, its.trained or None, made]
         rows.append([division.about, *row])
     said = (
         "Labelled test images whose expression the network names; photographs without a face found are not among "

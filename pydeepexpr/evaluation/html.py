@@ -1,6 +1,7 @@
 """Pieces of an HTML page that needs nothing beside itself: text, tables, pictures in the page."""
 
 import base64
+import shlex
 from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
@@ -102,5 +103,5 @@ def missing(what: str, why: str) -> str:
 
 def command(*words: Sequence[str]) -> str:
     """Return the commands that made what stands above."""
-    lines = "".join(f"<code>{escape(' '.join(one))}</code>" for one in words)
+    lines = "".join(f"<code>{escape(shlex.join(one))}</code>" for one in words)
     return f'<p class="by">{lines}</p>\n' if lines else ""

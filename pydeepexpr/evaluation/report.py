@@ -91,6 +91,7 @@ def report_recognition(
 def report_accuracy(
     divisions: Mapping[str, Sequence[File]],
     *,
+    trained: Mapping[str, str] | None = None,
     earlier: File | None = None,
     figures: File | None = None,
     **written: File | None,
@@ -101,6 +102,8 @@ def report_accuracy(
     ----------
     divisions : mapping of str to sequence of path
         The stores of a division's test images: one, or one a fold or character.
+    trained : mapping of str to str, optional
+        How long a division's networks were trained, in words.
     earlier : path, optional
         The JSON of an earlier call, for divisions without stores: they are shown with its date and command.
     figures : path, optional
@@ -110,7 +113,7 @@ def report_accuracy(
     """
     opened = {name: _opened(stores) for name, stores in divisions.items() if stores}
     found = read_accuracies(earlier) if earlier else {}
-    found |= {name: accuracy_of(stores) for name, stores in opened.items()}
+    found |= {name: accuracy_of(stores, (trained or {}).get(name, "")) for name, stores in opened.items()}
     if not found:
         raise UserError("no store was given whose accuracy could be counted; name one, for instance --people STORE")
     if figures:

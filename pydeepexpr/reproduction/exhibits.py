@@ -94,6 +94,12 @@ def _accuracy(material: Material, place: Place, folder: Path) -> list[Step]:
     words = [word for name, stores in there.items() for word in (f"--{name}", *stores)]
     if material.earlier and len(there) < len(of):
         words += ["--earlier", material.earlier]
+    epochs = {
+        "folds": material.human_epochs,
+        **dict.fromkeys(("random", "apart", "left-out"), material.character_epochs),
+    }
+    if full_ones := [f"{name}={epochs[name]:g} epochs" for name in there if name in epochs]:
+        words += ["--trained", *full_ones]
     reads = tuple(store / "meta.json" for stores in there.values() for store in stores)
     return [_table(folder / "accuracy", "accuracy", *words, "--figures", folder, reads=reads)]
 

@@ -73,8 +73,14 @@ class Material:
         return not self.truth
 
 
-def demo_material(folder: Path) -> Material | None:
+def demo_material(folder: Path, epochs: float | None = None) -> Material | None:
     """Return what the demo has made in its folder; None where it has not been run.
+
+    Parameters
+    ----------
+    folder : path
+    epochs : float, optional
+        Of each training of the full form; by default few, for an afternoon on two cores.
 
     Raises
     ------
@@ -97,8 +103,8 @@ def demo_material(folder: Path) -> Material | None:
         division="own",
         runs={name: folder / "runs" / name for name in ("human", *stores)},
         truth=(folder / "performers/frames.parquet", folder / "RIG_DB_256/frames.parquet"),
-        human_epochs=4,
-        character_epochs=3,
+        human_epochs=epochs or 4,
+        character_epochs=epochs or 3,
         earlier=_found(_EARLIER),
     )
 
@@ -113,7 +119,7 @@ def own_material(
     stores: Path,
     device: str = "auto",
     *,
-    epochs: float = 50,
+    epochs: float | None = None,
     lmdb: Path = Path("data/lmdb"),
     runs: Path = Path("runs"),
 ) -> Material | None:
@@ -137,8 +143,8 @@ def own_material(
     stores : path
         Where the features of the test images go.
     device : {'auto', 'cpu', 'cuda'}
-    epochs : float
-        Of each training of the full form.
+    epochs : float, optional
+        Of each training of the full form; by default the papers' 50.
     lmdb, runs : path
         Where the characters' LMDBs and all trainings are.
     """
@@ -171,8 +177,8 @@ def own_material(
         frames=frames if each else None,
         division=division,
         runs={name: run for name, run in trained.items() if (run / "log.csv").is_file()},
-        human_epochs=epochs,
-        character_epochs=epochs,
+        human_epochs=epochs or 50,
+        character_epochs=epochs or 50,
         extraction=(
             _extraction(model, asking, asked, device),
             *(_extraction(models[who], each[who], made[who], device) for who in each),

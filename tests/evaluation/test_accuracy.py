@@ -26,7 +26,7 @@ def test_folds_by_hand():
         "fold1": store([3, 3, 0, 6, -1], [3, 3, 1, 6, 3], "aabbc"),
         "fold2": store([0, 2], [0, 3], "de", made="2026-11-28T10:00:00+00:00"),
     }
-    its = accuracy_of(folds)
+    its = accuracy_of(folds, "4 epochs")
     assert its.result.accuracy == 4 / 6 and its.result.total == 6
     assert its.each == {"fold1": 0.75, "fold2": 0.5}
     assert its.confusion[0, 1] == its.confusion[2, 3] == its.confusion[0, 0] == 1 and its.confusion[3, 3] == 2
@@ -35,7 +35,7 @@ def test_folds_by_hand():
     assert its.made.startswith("2026-11-28")
     table = accuracy_tables({"folds": its})[0].markdown()
     assert "| human: five folds, each person in one | 66.67% |" in table
-    assert "| 85.27% | 6 | 62.5% ± 17.7% over 2 folds | 2026-11-28 |" in table
+    assert "| 85.27% | 6 | 62.5% ± 17.7% over 2 folds | 4 epochs | 2026-11-28 |" in table
 
 
 def test_persons_are_resampled_and_sequences_where_there_are_none():
@@ -67,14 +67,15 @@ def test_characters_stand_side_by_side():
 
 def test_an_earlier_result_is_shown_with_date_and_command(tiny, tmp_path):
     earlier, now = tmp_path / "earlier.json", tmp_path / "now.json"
-    report_accuracy({"apart": [tiny.store.path], "people": [tiny.store.path]}, json=earlier)
+    stores = {"apart": [tiny.store.path], "people": [tiny.store.path]}
+    report_accuracy(stores, trained={"apart": "3 epochs"}, json=earlier)
     record = json.loads(earlier.read_text())
     record["provenance"]["command"] = ["tools/evaluate.py", "accuracy", "full"]
     record["divisions"]["apart"]["made"] = "2020-02-02T00:00:00+00:00"
     earlier.write_text(json.dumps(record))
     text = report_accuracy({"people": [tiny.store.path]}, earlier=earlier, json=now, figures=tmp_path / "figures")
     hits = (tiny.store.labels == tiny.store.predicted).mean()
-    assert f"{DIVISIONS['apart'].about} | {hits:.2%} |" in text and "| 2020-02-02* |" in text
+    assert f"{DIVISIONS['apart'].about} | {hits:.2%} |" in text and "| 3 epochs | 2020-02-02* |" in text
     assert "* From an earlier full run (2020-02-02: tools/evaluate.py accuracy full)." in text
     # Read again from the result of that, it still says which command made it.
     again = read_accuracies(now)

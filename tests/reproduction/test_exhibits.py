@@ -94,11 +94,14 @@ def test_accuracies_of_what_was_trained(material):
     assert commands(earlier, "accuracy") == [f"{quick} --earlier e.json {outputs}"]
     touch("out/full/random/store/meta.json", "out/full/without-mei/store/meta.json")  # and without-otis is missing
     touch(*(f"out/full/human/fold{fold}/store/meta.json" for fold in (1, 2)))  # and no report yet: folds are missing
-    assert commands(material, "accuracy") == [f"{quick} --random out/full/random/store {outputs}"]
+    assert commands(material, "accuracy") == [
+        f"{quick} --random out/full/random/store --trained random=50 epochs {outputs}"
+    ]
     touch("out/full/human/report.json", "out/full/apart/store/meta.json", "out/full/without-otis/store/meta.json")
     assert commands(earlier, "accuracy") == [
         f"{quick} --folds out/full/human/fold1/store out/full/human/fold2/store --random out/full/random/store "
-        f"--apart out/full/apart/store --left-out out/full/without-mei/store out/full/without-otis/store {outputs}"
+        f"--apart out/full/apart/store --left-out out/full/without-mei/store out/full/without-otis/store "
+        f"--trained folds=50 epochs random=50 epochs apart=50 epochs left-out=50 epochs {outputs}"
     ]
 
 
