@@ -42,6 +42,8 @@ class Division:
     lacks: str
 
 
+_LINE = 100  # letters of a command that is shown whole
+
 _FULL = "needs a training of its own: make reproduce FULL=1"
 
 #: The rows. "random" is the papers' division of the characters' frames as far as they tell, and leaks.
@@ -159,7 +161,7 @@ def read_accuracies(path: str | os.PathLike) -> dict[str, Accuracy]:
                 its["upper"],
                 its["made"],
                 its["trained"],
-                its.get("command") or shlex.join(made["command"]),
+                its.get("command") or _brief(made["command"], path),
             )
             for division, its in record["divisions"].items()
             if division in DIVISIONS
@@ -168,6 +170,12 @@ def read_accuracies(path: str | os.PathLike) -> dict[str, Accuracy]:
         raise UserError(f"cannot read {name}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, AttributeError):
         raise UserError(f"{name} holds no accuracies; give what tools/evaluate.py accuracy --json wrote") from None
+
+
+def _brief(command: list[str], path: str | os.PathLike) -> str:
+    """Return a command, or its beginning and where the whole of it stands."""
+    whole = shlex.join(command)
+    return whole if len(whole) <= _LINE else f"{shlex.join(command[:2])} …, the whole command in {Path(path).name}"
 
 
 def accuracy_tables(found: Mapping[str, Accuracy]) -> list[Table]:

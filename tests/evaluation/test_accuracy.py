@@ -85,6 +85,15 @@ def test_an_earlier_result_is_shown_with_date_and_command(tiny, tmp_path):
     assert names == [f"confusion-{name}.{end}" for name in ("apart", "people") for end in ("pdf", "png")]
 
 
+def test_a_long_command_is_told_in_brief(tiny, tmp_path):
+    report_accuracy({"people": [tiny.store.path]}, json=tmp_path / "e.json")
+    record = json.loads((tmp_path / "e.json").read_text())
+    record["provenance"]["command"] = ["tools/evaluate.py", "accuracy", "--people", "s" * 100]
+    (tmp_path / "e.json").write_text(json.dumps(record))
+    said = read_accuracies(tmp_path / "e.json")["people"].command
+    assert said == "tools/evaluate.py accuracy …, the whole command in e.json"
+
+
 def test_stores_of_characters_go_by_their_names(tiny, tmp_path):
     """The rows of `tiny` name no character, so that its folder names it."""
     report_accuracy({"tuned": [tiny.store.path]}, json=tmp_path / "a.json")

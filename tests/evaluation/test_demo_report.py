@@ -219,7 +219,9 @@ def test_the_strongest_frame_is_shown_and_of_neutral_the_calmest(folder):
 def test_pieces():
     assert "&lt;b&gt;" in table(["", "<b>"], [["a", "1"]]) and 'class="last"' in table(["x"], [["a"], ["b"]], last=True)
     assert missing("a<", "b") == '<p class="missing"><b>Missing:</b> a&lt; — b.</p>\n'
-    assert command() == "" and "<code>python &#x27;a &amp;&#x27;</code><code>b</code>" in command(["python", "a &"], ["b"])
+    assert command() == "" and "<code>python &#x27;a &amp;&#x27;</code><code>b</code>" in command(
+        ["python", "a &"], ["b"]
+    )
     drawn = picture(np.zeros((30, 60, 3), np.uint8), 'a "b"', 20, "sheet")
     assert 'width="20" height="10" alt="a &quot;b&quot;" class="sheet"' in drawn
     assert 'width="60" height="30"' in picture(np.zeros((30, 60, 3), np.uint8), "", 100)
