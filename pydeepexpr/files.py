@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -21,6 +22,7 @@ __all__ = [
     "atomic_directory",
     "atomic_file",
     "provenance",
+    "read_json",
     "read_names",
     "replace_directory",
     "resumable_directory",
@@ -151,6 +153,28 @@ def provenance() -> dict[str, object]:
     command = [os.path.basename(sys.argv[0]), *sys.argv[1:]]
     now = datetime.datetime.now(datetime.timezone.utc)
     return {"command": command, "made": now.isoformat(timespec="seconds"), "versions": versions}
+
+
+def read_json(path: str | os.PathLike, wanted: str) -> Any:
+    """Return what a JSON file holds.
+
+    Parameters
+    ----------
+    path : path
+    wanted : str
+        Which file should have been given, for the error: `the study.json that tools/study.py wrote`.
+
+    Raises
+    ------
+    UserError
+        If it cannot be read, or is no JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"cannot read {os.fspath(path)}: {error.strerror}") from None
+    except ValueError:
+        raise UserError(f"{os.fspath(path)} is no JSON file; give {wanted}") from None
 
 
 def read_names(path: str | os.PathLike) -> list[str]:

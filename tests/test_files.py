@@ -9,7 +9,15 @@ import sys
 import pytest
 
 from pydeepexpr.errors import UserError
-from pydeepexpr.files import atomic_directory, atomic_file, provenance, read_names, resumable_directory, sha256_of
+from pydeepexpr.files import (
+    atomic_directory,
+    atomic_file,
+    provenance,
+    read_json,
+    read_names,
+    resumable_directory,
+    sha256_of,
+)
 
 
 def test_a_file_appears_when_complete(tmp_path):
@@ -157,3 +165,18 @@ def test_a_list_without_names_is_an_error(tmp_path, content):
         (tmp_path / "list.txt").write_bytes(content)
     with pytest.raises(UserError, match=r"list\.txt"):
         read_names(tmp_path / "list.txt")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(None, "cannot read"), (b"{", "no JSON file; give the key"), (b"\xff", "no JSON")]
+)
+def test_a_json_file_that_cannot_be_read_is_one_line(tmp_path, content, message):
+    if content is not None:
+        (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        read_json(tmp_path / "a.json", "the key")
+
+
+def test_json_is_read(tmp_path):
+    (tmp_path / "a.json").write_text('{"ö": [1, null]}', encoding="utf-8")
+    assert read_json(tmp_path / "a.json", "it") == {"ö": [1, None]}

@@ -9,12 +9,11 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from pydeepexpr.errors import UserError
 from pydeepexpr.expressions import EXPRESSIONS
-from pydeepexpr.files import provenance, write_json
+from pydeepexpr.files import provenance, read_json, write_json
 
 __all__ = ["KINDS", "Picture", "Question", "Questionnaire", "identifier"]
 
@@ -106,12 +105,7 @@ class Questionnaire:
             If it cannot be read, or is no questionnaire.
         """
         name = os.fspath(path)
-        try:
-            record = json.loads(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise UserError(f"cannot read {name}: {error.strerror}") from None
-        except ValueError:
-            raise UserError(f"{name} is no JSON file; give the study.json that tools/study.py wrote") from None
+        record = read_json(path, "the study.json that tools/study.py wrote")
         try:
             if record["version"] != _VERSION:
                 raise UserError(f"{name} is of version {record['version']}, not {_VERSION}; make the study again")

@@ -1,6 +1,5 @@
 """What characters returned for photographs, as `tools/retrieve.py --json` recorded it, for studies to be drawn from."""
 
-import json
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from pydeepexpr.evaluation.stored_queries import RANKINGS
 from pydeepexpr.evaluation.study.retrieved import Asked, Retrieved, Source, face_of
 from pydeepexpr.expressions import EXPRESSIONS
 from pydeepexpr.features import FeatureStore
+from pydeepexpr.files import read_json
 from pydeepexpr.gallery import Gallery
 from pydeepexpr.images import read_image
 
@@ -85,12 +85,7 @@ class _Recorded:
 def _read_record(path: str | os.PathLike) -> dict[str, Any]:
     """Return a record as one of several stores has it, whether it is of one or of several."""
     name = os.fspath(path)
-    try:
-        record = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"cannot read {name}: {error.strerror}") from None
-    except ValueError:
-        raise UserError(f"{name} is no JSON file; give what tools/retrieve.py --json wrote") from None
+    record = read_json(path, "what tools/retrieve.py --json wrote")
     try:
         if "store" in record:
             only = Path(record["store"]["path"]).name

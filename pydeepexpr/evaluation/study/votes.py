@@ -1,17 +1,15 @@
 """What a study found: how often each expression was chosen, or the order that each set of faces was given."""
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from pydeepexpr.errors import UserError
 from pydeepexpr.evaluation.study.questionnaire import KINDS
 from pydeepexpr.evaluation.table import Table
 from pydeepexpr.expressions import EXPRESSIONS
-from pydeepexpr.files import provenance, write_json
+from pydeepexpr.files import provenance, read_json, write_json
 
 __all__ = ["Ranked", "Recognised", "Votes"]
 
@@ -133,12 +131,7 @@ class Votes:
             If it cannot be read, or holds no votes.
         """
         name = os.fspath(path)
-        try:
-            record = json.loads(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise UserError(f"cannot read {name}: {error.strerror}") from None
-        except ValueError:
-            raise UserError(f"{name} is no JSON file; give what tools/study.py read wrote") from None
+        record = read_json(path, "what tools/study.py read wrote")
         try:
             if record["version"] != _VERSION:
                 raise UserError(f"{name} is of version {record['version']}, not {_VERSION}; read the answers again")
