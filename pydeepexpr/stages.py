@@ -124,14 +124,22 @@ def run_stages(
     return done
 
 
-def call(arguments: tuple[str, ...], log: Path) -> int:
-    """Run a tool with this Python; its progress is shown, what it prints is added to `log`. Return its exit status."""
+def call(arguments: tuple[str, ...], log: Path, hear: Callable[[str], None] | None = None) -> int:
+    """Run a tool with this Python; what it prints is added to `log`. Return its exit status.
+
+    Its progress and errors are shown; with `hear` this is called with each of their lines, too, and a terminal's
+    progress bars become lines.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "a", encoding="utf-8") as file:
         file.write(f"\n$ python {' '.join(arguments)}\n")
         file.flush()
-        with subprocess.Popen([sys.executable, *arguments], stdout=file) as process:
+        errors = {"stderr": subprocess.PIPE, "text": True, "encoding": "utf-8"} if hear else {}
+        with subprocess.Popen([sys.executable, *arguments], stdout=file, **errors) as process:
             try:
+                for line in process.stderr or ():
+                    sys.stderr.write(line)
+                    hear(line)
                 return process.wait()
             except KeyboardInterrupt:
                 process.wait()  # Ctrl-C reached it, too: it keeps what it has done

@@ -40,8 +40,8 @@ class Exhibit:
     ----------
     name : str
         Its folder.
-    kind : {'table', 'figure'}
-        What ``make tables`` or ``make figures`` makes.
+    kinds : tuple of {'table', 'figure'}
+        Whether ``make tables``, ``make figures`` or both make it.
     title : str
     about : str
         What it shows and how it is to be read.
@@ -52,7 +52,7 @@ class Exhibit:
     """
 
     name: str
-    kind: str
+    kinds: tuple[str, ...]
     title: str
     about: str
     steps: Callable[[Material, Place, Path], Sequence[Step]]
@@ -69,7 +69,7 @@ def exhibit_stages(material: Material, place: Place, kinds: Sequence[str]) -> li
             one.lacks(material),
         )
         for one in EXHIBITS
-        if one.kind in kinds
+        if set(one.kinds) & set(kinds)
     ]
 
 
@@ -192,7 +192,7 @@ def _answers(folder: Path) -> list[Path]:
 EXHIBITS = (
     Exhibit(
         "figure5",
-        "figure",
+        ("figure",),
         "Figure 5: the three networks",
         "Drawn from the prototxts that train them. What fine-tuning learns is set apart; all else is the human "
         "network’s.",
@@ -200,7 +200,7 @@ EXHIBITS = (
     ),
     Exhibit(
         "figure4",
-        "figure",
+        ("figure",),
         "Figure 4: registered faces",
         "Faces as the networks see them: found, and mapped onto the average frontal face.",
         _faces,
@@ -208,7 +208,7 @@ EXHIBITS = (
     ),
     Exhibit(
         "curves",
-        "figure",
+        ("figure",),
         "Training curves",
         "Loss and accuracy while the networks learned.",
         _curves,
@@ -216,7 +216,7 @@ EXHIBITS = (
     ),
     Exhibit(
         "accuracy",
-        "table",
+        ("table",),
         "Recognition accuracy",
         "How often a network names the right expression of images that it has never seen. What ‘never seen’ means is "
         "the division: persons apart, neighbouring frames apart, or a character left out altogether.",
@@ -224,7 +224,7 @@ EXHIBITS = (
     ),
     Exhibit(
         "table1",
-        "table",
+        ("table",),
         "Table 1: retrieval score",
         "How far down the ranking of a character’s frames those of the right expression stand (equation 6). Each human "
         "test image asks each character.",
@@ -232,35 +232,35 @@ EXHIBITS = (
     ),
     Exhibit(
         "figure6",
-        "figure",
+        ("figure",),
         "Figure 6: retrieved for a query of joy",
         "The first matches by Jensen–Shannon divergence, and the same in the order of geometry.",
         _retrievals,
     ),
     Exhibit(
         "figure7",
-        "figure",
+        ("figure",),
         "Figure 7: the best match of every character",
         "An expression a row; the person who asks is on the left. People and queries are drawn by lot.",
         _figure("best"),
     ),
     Exhibit(
         "figure8",
-        "figure",
+        ("figure",),
         "Figure 8: geometry alone against DeepExpr",
         "The best match by the nine measures alone and by DeepExpr, for disgust and fear as in the paper.",
         _figure("comparison", "--expressions", "disgust", "fear"),
     ),
     Exhibit(
         "comparison",
-        "figure",
+        ("figure",),
         "Both models, every expression",
         "The same for all seven expressions.",
         _figure("comparison", "--expressions", *EXPRESSIONS),
     ),
     Exhibit(
         "embedding",
-        "figure",
+        ("figure",),
         "People and characters in one space",
         "FC6 of people and characters, laid out by t-SNE so that neighbours in Jensen–Shannon divergence stay "
         "neighbours.",
@@ -268,7 +268,7 @@ EXHIBITS = (
     ),
     Exhibit(
         "figure9",
-        "table",
+        ("table", "figure"),
         "Figure 9: ranking correlation",
         "Thirty times five frames with the query’s expression, ranked by the system and by people. Of rendered faces "
         "the action units are known: the order by distance between them stands in the expert’s place, until an "
@@ -277,7 +277,7 @@ EXHIBITS = (
     ),
     Exhibit(
         "table2",
-        "table",
+        ("table",),
         "Table 2: recognised by people",
         "How many people recognise the expression of the best matches. Only people can fill it: give them the study’s "
         "page.html, and put what they save into the folder of votes.",

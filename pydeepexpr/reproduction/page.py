@@ -5,6 +5,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from pydeepexpr.evaluation.accuracy import DIVISIONS
 from pydeepexpr.evaluation.html import card, missing, picture, section, table, write_page
 from pydeepexpr.evaluation.run_record import RunRecord
 from pydeepexpr.evaluation.table import Table
@@ -16,6 +17,7 @@ from pydeepexpr.reproduction.material import PICTURES_LICENCE, Material
 __all__ = ["write_index"]
 
 _WIDE = 1900  # pixels of a figure on the page
+_CARDS = ("folds", "people", "apart", "left-out")  # divisions whose accuracy stands on top
 _FILES = (".pdf", ".png", ".md", ".csv", ".json", ".html")
 
 
@@ -49,18 +51,14 @@ def _cards(run: RunRecord) -> str:
     """Return the numbers that a reader looks for first, of what is there."""
     cards = []
     if scores := run.read("table1/table1.json"):
-        ours, theirs = (scores["scores"][name]["average"] for name in ("js", "geometry"))
-        cards.append(card(_number(ours, ".3f"), f"retrieval score by DeepExpr (0 is best); papers {0.187:.3f}"))
-        cards.append(card(_number(theirs, ".3f"), f"retrieval score by geometry alone; papers {0.355:.3f}"))
-    divisions = (run.read("accuracy/accuracy.json") or {}).get("divisions", {})
-    for name, said in (
-        ("folds", "of people recognised, five folds; papers 85.3 %"),
-        ("people", "of unknown people recognised; papers 85.3 %"),
-        ("apart", "of characters’ frames recognised, neighbours apart; papers 89.0 %"),
-        ("left-out", "of frames recognised of a character never seen; nobody has published one"),
-    ):
-        if name in divisions and not (name == "people" and "folds" in divisions):
-            cards.append(card(_number(divisions[name]["accuracy"], ".1%"), said))
+        for name, by in (("js", "DeepExpr"), ("geometry", "geometry alone")):
+            ours, theirs = scores["scores"][name]["average"], scores["papers"][name]["average"]
+            cards.append(card(_number(ours, ".3f"), f"retrieval score by {by} (0 is best); papers {theirs:.3f}"))
+    found = (run.read("accuracy/accuracy.json") or {}).get("divisions", {})
+    for name, division in DIVISIONS.items():
+        if name in found and name in _CARDS:
+            papers = f"papers {division.papers:.1%}" if division.papers else "nobody has published one"
+            cards.append(card(_number(found[name]["accuracy"], ".1%"), f"recognised, {division.about}; {papers}"))
     return "".join(cards)
 
 
@@ -82,7 +80,7 @@ def _exhibit(out: Path, material: Material, run: RunRecord, one: Exhibit) -> str
     if why := run.lacks(one.name):
         parts.append(missing(one.title, why))
     elif not tables and not pictures:
-        parts.append(missing(one.title, f"it was not made yet: make {one.kind}s"))
+        parts.append(missing(one.title, f"it was not made yet: make {one.kinds[0]}s"))
     parts += [_picture(path, one.title) for path in pictures if not path.name.startswith("confusion")]
     parts += [_table(Table.from_record(record)) for record in tables]
     if confusions := [path for path in pictures if path.name.startswith("confusion")]:

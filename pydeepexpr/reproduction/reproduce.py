@@ -1,7 +1,5 @@
 """Everything that the data at hand allows, and the page that shows it."""
 
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +8,7 @@ from pydeepexpr.reproduction.exhibits import Place, exhibit_stages
 from pydeepexpr.reproduction.material import PICTURES_LICENCE, Material
 from pydeepexpr.reproduction.page import write_index
 from pydeepexpr.reproduction.trainings import training_stages
-from pydeepexpr.stages import Stage, run_stages
+from pydeepexpr.stages import Stage, call, run_stages
 
 __all__ = ["reproduce"]
 
@@ -83,18 +81,10 @@ def _lacking(done: dict) -> list[str]:
 
 
 def _call(arguments: tuple[str, ...], log: Path) -> int:
-    """Run a tool as `stages.call` does, and raise what it says where it fails, so that the page can say it, too."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with open(log, "a", encoding="utf-8") as file:
-        file.write(f"\n$ python {' '.join(arguments)}\n")
-        file.flush()
-        command = [sys.executable, *arguments]
-        with subprocess.Popen(command, stdout=file, stderr=subprocess.PIPE, text=True, encoding="utf-8") as process:
-            said = ""
-            for line in process.stderr:
-                sys.stderr.write(line)
-                said = line.removeprefix("error: ").strip() or said
-            status = process.wait()
+    """Run a tool and raise what it says where it fails, so that the page can say it, too."""
+    said: list[str] = []
+    status = call(arguments, log, said.append)
     if status not in (0, 130):
-        raise UserError(said or f"its command ended with the exit status {status}")
+        reason = next((line for line in reversed(said) if line.strip()), "")
+        raise UserError(reason.removeprefix("error: ").strip() or f"its command ended with the exit status {status}")
     return status

@@ -50,7 +50,9 @@ def report(tmp_path):
     out = tmp_path / "report"
     rows = [["joy", 0.5, Missing("nobody <voted>")], ["average", 0.25, None]]
     table = Table("Scores", ("expression", "ours", "people"), rows, said="0 is best & 1 is worst.", last=True)
-    scores = {"scores": {"js": {"average": 0.015}, "geometry": {"average": 0.25}}}
+    papers = {"js": {"average": 0.187}, "geometry": {"average": 0.355}}
+    scores = {"scores": {"js": {"average": 0.015}, "geometry": {"average": 0.25}}, "papers": papers}
+    write_json(out / "demo/accuracy/accuracy.json", {"divisions": {"left-out": {"accuracy": 0.5}}, "tables": []})
     write_json(out / "demo/table1/table1.json", {**scores, "tables": [table.record()]})
     (out / "demo/table1/table1.csv").write_text(table.csv())
     (out / "demo/figure7").mkdir()
@@ -76,6 +78,7 @@ def test_what_is_there_is_shown(report):
     assert "Missing: (1) — nobody <voted>." in page.text
     assert "python tools/evaluate.py table1" in page.text and "python tools/figures.py best" in page.text
     assert "0.015 retrieval score by DeepExpr (0 is best); papers 0.187" in page.text
+    assert "50.0% recognised, character: one that it has never seen; nobody has published one" in page.text
     (image,) = page.images
     assert image["src"].startswith("data:image/jpeg") and image["alt"] == "Figure 7: the best match of every character"
     assert "1.0 minutes" in page.text and "the people of demo" in page.text
@@ -93,7 +96,12 @@ def test_every_link_leads_somewhere(report):
     inside = {link[1:] for link in page.links if link.startswith("#")}
     assert inside == set(page.anchors) == {f"demo-{one.name}" for one in EXHIBITS}
     files = [link for link in page.links if not link.startswith("#")]
-    assert files == ["demo/table1/table1.csv", "demo/table1/table1.json", "demo/figure7/best.png"]
+    assert files == [
+        "demo/accuracy/accuracy.json",
+        "demo/table1/table1.csv",
+        "demo/table1/table1.json",
+        "demo/figure7/best.png",
+    ]
     assert all((report / link).is_file() for link in files)
 
 

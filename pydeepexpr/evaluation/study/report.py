@@ -90,9 +90,7 @@ def report_answers(
     *,
     voting: str = DEFAULT_VOTING,
     keep_inattentive: bool = False,
-    json: File | None = None,
-    markdown: File | None = None,
-    csv: File | None = None,
+    **written: File | None,
 ) -> str:
     """Read answers, sum them up and write the votes; return what was left out, and the tables as Markdown.
 
@@ -105,14 +103,15 @@ def report_answers(
     voting : {'borda', 'kemeny'}
     keep_inattentive : bool
         Count raters who failed an attention check, too.
-    json, markdown, csv : path, optional
-        What to write: the votes for `tools/study.py filter` and `tools/evaluate.py`, and their tables.
+    **written
+        What to write, as `report.write_results` has it: the votes for `tools/study.py filter` and `tools/evaluate.py`,
+        and their tables.
     """
     questionnaire = Questionnaire.read(study)
     sessions = read_answers(answers, questionnaire)
     votes = count_votes(questionnaire, sessions, voting, keep_inattentive=keep_inattentive)
     record = {"origin": questionnaire.settings.get("origin", {}), **votes.record()}
-    text = write_results(record, summary(votes), json=json, markdown=markdown, csv=csv)
+    text = write_results(record, summary(votes), **written)
     reasons = Counter(one["why"] for one in votes.left_out)
     lines = [f"{len(sessions)} sessions read, {votes.raters} counted."]
     lines += [f"left out, {why}: {count}" for why, count in reasons.items()]
